@@ -1,0 +1,1 @@
+"""Control maps: one module a control, and the stack that they fill."""

@@ -1,0 +1,250 @@
+"""Grids: algebra, places, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+from strategies import UTM, areas, grids
+
+from rsaug.errors import InputError
+from rsaug.grid import Tile, TileGrid, parse_crs, point_scale, utm_crs
+
+POSITIONS = st.tuples(st.integers(-50_000, 50_000), st.integers(-50_000, 50_000))
+HELSINKI = (24.93, 60.16, 24.95, 60.18)
+
+
+def pixel_index(grid: TileGrid, tile: Tile) -> tuple[float, float]:
+    """(row, col) of the tile's first pixel, counted from the origin of the CRS."""
+    return -tile.transform.f / grid.resolution, tile.transform.c / grid.resolution
+
+
+@given(grids(), POSITIONS)
+def test_tiles_begin_on_whole_pixels_of_the_crs(grid: TileGrid, position: tuple[int, int]) -> None:
+    row, col = position
+    first = pixel_index(grid, grid.tile(row, col))
+    assert first == pytest.approx((row * grid.stride, col * grid.stride), rel=0, abs=1e-6)
+
+
+@given(grids(), POSITIONS)
+def test_neighbours_meet_to_the_pixel(grid: TileGrid, position: tuple[int, int]) -> None:
+    row, col = position
+    tile, east, south = grid.tile(row, col), grid.tile(row, col + 1), grid.tile(row + 1, col)
+    shared = grid.overlap * grid.resolution
+    pixel = pytest.approx(shared, rel=0, abs=1e-6 * grid.resolution)
+    assert tile.bounds[2] - east.bounds[0] == pixel
+    assert south.bounds[3] - tile.bounds[1] == pixel
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_tiles_of_two_areas_agree(data: st.DataObject) -> None:
+    """A tile that two areas share is the same tile: same name, same pixels."""
+    grid = data.draw(grids())
+    area = data.draw(areas(grid))
+    moved = shapely.transform(area, lambda xy: xy + grid.tile_size * grid.resolution)
+    tiles = {tile.name: tile for tile in grid.tiles(area)}
+    others = {tile.name: tile for tile in grid.tiles(moved)}
+    both = shapely.intersection(area, moved)
+    if both.area > 0:
+        assert {tile.name for tile in grid.tiles(both)} <= set(tiles) & set(others)
+    assert all(tiles[name] == others[name] for name in set(tiles) & set(others))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_tiles_are_those_that_overlap_in_row_major_order(data: st.DataObject) -> None:
+    grid = data.draw(grids())
+    area = data.draw(areas(grid))
+    middle = next(grid.tiles(area.centroid))
+    near = [
+        grid.tile(middle.row + row, middle.col + col)
+        for row in range(-12, 13)
+        for col in range(-12, 13)
+    ]
+    # A pixel's thousandth is the width of an edge, so overlaps of about that size are left open.
+    edge = grid.resolution**2 * grid.tile_size * 2e-3
+    overlap = {tile.name: shapely.intersection(tile.polygon, area).area for tile in near}
+    tiles = list(grid.tiles(area))
+    names = [tile.name for tile in tiles]
+    assert {name for name, size in overlap.items() if size > edge} <= set(names)
+    assert all(overlap[name] > 0 for name in names)
+    assert [(tile.row, tile.col) for tile in tiles] == sorted({(t.row, t.col) for t in tiles})
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_tiles_over_shapes_are_the_tiles_of_each(data: st.DataObject) -> None:
+    grid = data.draw(grids())
+    first = data.draw(areas(grid))
+    moved = shapely.transform(first, lambda xy: xy + 3.3 * grid.tile_size * grid.resolution)
+    shapes = np.array([first, moved, first.boundary, None, shapely.Point(), first.centroid])
+    each = {tile for shape in shapes if shape is not None for tile in grid.tiles(shape)}
+    assert list(grid.tiles_over(shapes)) == sorted(each, key=lambda tile: (tile.row, tile.col))
+
+
+def test_no_shapes_lie_on_no_tiles() -> None:
+    grid = TileGrid(UTM, 1.0, 64)
+    assert list(grid.tiles_over(np.array([], dtype=object))) == []
+    assert list(grid.tiles(shapely.Polygon())) == []
+
+
+@pytest.mark.parametrize("gsd_m", [0.1, 0.3, 0.6, 1 / 3])
+def test_the_outline_of_a_tile_holds_that_tile_alone(gsd_m: float) -> None:
+    """Also after its numbers went through text with a micrometre's rounding."""
+    tile = TileGrid(UTM, gsd_m, 256).tile(-43_512, 2_501)
+    outline = shapely.box(*(round(value, 6) for value in tile.bounds))
+    assert list(TileGrid(UTM, gsd_m, 256).tiles(outline)) == [tile]
+
+
+def test_a_line_on_a_shared_edge_touches_both_tiles() -> None:
+    grid = TileGrid(UTM, 1.0, 64)
+    line = shapely.LineString([(640, 6400 + 10), (640, 6400 + 20)])
+    assert [tile.col for tile in grid.tiles(line)] == [9, 10]
+
+
+def test_tile_says_where_it_is() -> None:
+    tile = TileGrid(parse_crs("EPSG:32635"), 0.6, 256).tile(-43_512, 2_501)
+    assert tile.name == "r-043512_c002501"
+    assert tile.shape == (256, 256)
+    assert tile.bounds == pytest.approx((384153.6, 6683289.6, 384307.2, 6683443.2))
+    assert tile.polygon.area == pytest.approx(153.6**2)
+    assert tile.gsd_m == pytest.approx(0.6)
+    assert tile.lonlat == pytest.approx((24.907106, 60.270439), abs=1e-6)
+    assert tile.crs == UTM
+    assert hash(tile) == hash(TileGrid(UTM, 0.6, 256).tile(-43_512, 2_501))
+
+
+@given(POSITIONS, POSITIONS)
+def test_names_are_unique_and_safe(one: tuple[int, int], two: tuple[int, int]) -> None:
+    grid = TileGrid(UTM, 1.0, 8)
+    names = grid.tile(*one).name, grid.tile(*two).name
+    assert (names[0] == names[1]) == (one == two)
+    assert set(names[0]) <= set("0123456789-_cr")
+
+
+def test_gsd_in_metres_in_a_crs_in_feet() -> None:
+    """EPSG:2263 counts in US survey feet of 1200/3937 m."""
+    tile = TileGrid(parse_crs("EPSG:2263"), 0.6, 256).tile(0, 0)
+    assert tile.transform.a == pytest.approx(0.6 * 3937 / 1200)
+    assert tile.gsd_m == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"gsd_m": 0}, "GSD must be a positive"),
+        ({"gsd_m": -0.6}, "GSD must be a positive"),
+        ({"gsd_m": math.nan}, "GSD must be a positive"),
+        ({"gsd_m": math.inf}, "GSD must be a positive"),
+        ({"tile_size": 0}, "tile size must be at least one"),
+        ({"overlap": 256}, "below the tile size of 256"),
+        ({"overlap": -1}, "at least 0"),
+        ({"crs": CRS.from_epsg(4326)}, "EPSG:4326 is a geographic CRS"),
+        ({"crs": CRS.from_epsg(4978)}, "EPSG:4978 is not a projected CRS"),
+    ],
+)
+def test_what_makes_no_grid_is_refused(change: dict[str, object], reason: str) -> None:
+    arguments = {"crs": UTM, "gsd_m": 0.6, "tile_size": 256, "overlap": 0} | change
+    with pytest.raises(InputError, match=reason):
+        TileGrid(**arguments)
+
+
+def test_unknown_crs_is_refused() -> None:
+    with pytest.raises(InputError, match="'EPSG:1' is not a known CRS"):
+        parse_crs("EPSG:1")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "epsg"),
+    [
+        (HELSINKI, 32635),
+        ((-122, 37, -121, 38), 32610),
+        ((151, -34, 152, -33), 32756),
+        ((10, 85, 20, 86), 5041),
+        ((10, -89, 20, -85), 5042),
+        ((179.5, -17, -179.1, -16), 32701),  # Fiji, across the antimeridian
+        ((176, -17, -178, -16), 32760),
+    ],
+)
+def test_utm_zone_of_a_box(bounds: tuple[float, float, float, float], epsg: int) -> None:
+    assert utm_crs(bounds).to_epsg() == epsg
+
+
+def test_utm_zone_of_features() -> None:
+    west, south, east, north = HELSINKI
+    points = gpd.GeoSeries.from_xy([west, east], [south, north], crs=4326)
+    assert utm_crs(points) == points.estimate_utm_crs() == CRS.from_epsg(32635)
+    assert utm_crs(points.to_crs(3857).to_frame("geometry")).to_epsg() == 32635
+    fiji = gpd.GeoSeries.from_xy([179.9, -179.8], [-17, -17], crs=4326)
+    assert utm_crs(fiji).to_epsg() == 32701
+
+
+def test_utm_zone_needs_a_place() -> None:
+    with pytest.raises(InputError, match="no CRS"):
+        utm_crs(gpd.GeoSeries.from_xy([0], [0]))
+    with pytest.raises(InputError, match="finite"):
+        utm_crs(gpd.GeoSeries([shapely.Point()], crs=4326))
+
+
+def test_point_scale_is_one_in_utm_and_grows_in_web_mercator() -> None:
+    lon, lat = np.array([24.9, 24.9]), np.array([0.0, 60.0])
+    assert point_scale(UTM, lon, lat).tolist() == [1.0, 1.0]
+    # Mercator's point scale is the secant of the latitude, but for the flattening.
+    assert point_scale(CRS.from_epsg(3857), lon, lat) == pytest.approx([1, 2], rel=0.01)
+
+
+def test_tile_from_raster(tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    tile = TileGrid(UTM, 0.6, 64).tile(-100, 100)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=48,
+        height=32,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32635",
+        transform=tile.transform,
+    ):
+        pass
+    found = Tile.from_raster(path)
+    assert (found.row, found.col, found.shape) == (0, 0, (32, 48))
+    assert found.transform == tile.transform
+    assert found.crs == UTM
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_raster_without_a_place_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    with rasterio.open(path, "w", driver="PNG", width=8, height=8, count=1, dtype="uint8"):
+        pass
+    with pytest.raises(InputError, match="has no CRS"):
+        Tile.from_raster(path)
+    path.write_bytes(b"no image")
+    with pytest.raises(InputError, match="cannot be read"):
+        Tile.from_raster(path)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(1, 0, 0, 0, 1, 0),
+        Affine(1, 0, 0, 0, -2, 0),
+        Affine(0.8, 0.6, 0, 0.6, -0.8, 0),
+        Affine(0, 1, 0, 1, 0, 0),
+    ],
+)
+def test_pixels_that_are_not_square_and_north_up_are_refused(transform: Affine) -> None:
+    with pytest.raises(InputError, match="square, north-up"):
+        Tile.from_transform(transform, (8, 8), UTM)
