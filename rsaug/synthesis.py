@@ -1,0 +1,433 @@
+"""The run: from the tiles of a scene to images with labels in a folder, and on after a stop.
+
+What makes images is behind `TileGenerator`; this module knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack
+from rsaug.errors import InputError
+from rsaug.files import write_whole
+from rsaug.folder import RunFolder, item_name
+from rsaug.grid import Tile, crs_name
+from rsaug.provenance import Provenance, controls_key, image_key, label_tags, read_key
+from rsaug.raster import write_cog
+from rsaug.record import Record, SynthOptions, file_sha256, now, read_record
+from rsaug.scene import Scene, read_scene
+from rsaug.stac import make_item, to_json, write_catalogue
+
+MANY_TILES = 500
+"""More tiles than this are not made unless they are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileRequest:
+    """One image to make.
+
+    Attributes:
+        tile: Where.
+        controls: From what.
+        variant: Which of the images of the tile, from 0.
+        seed: Seed of this image; see `derive_seed`.
+    """
+
+    tile: Tile
+    controls: ControlStack
+    variant: int
+    seed: int
+
+
+class TileGenerator(Protocol):
+    """What makes images."""
+
+    batch_size: int
+    """How many requests are best made at once."""
+
+    def generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
+        """RGB of each request, uint8 (3, rows, cols).
+
+        An image depends on its own request only, never on what is made beside it.
+        """
+
+    def describe(self) -> dict[str, object]:
+        """Everything besides a request that decides its image, JSON-able.
+
+        Understood are ``model``, ``weights_sha256``, ``prompt``, ``date``, ``steps``, ``guidance``
+        and ``scheduler``; see also `rsaug.provenance.VOLATILE`.
+        """
+
+    def seconds_per_tile(self, tile_size: int) -> float:
+        """How long an image takes, about."""
+
+    def notes(self, gsd_m: float) -> list[str]:
+        """What was asked for that it cannot follow, one sentence each."""
+
+
+def derive_seed(run_seed: int, tile: Tile, variant: int) -> int:
+    """The seed of one image, from 0 to 2**63 - 1.
+
+    It depends on the run's seed, on the tile's place in the grid of its CRS, GSD and size, and on
+    the variant; not on the area of interest, nor on which tiles are made, nor on their order.
+    """
+    place = (_crs_id(tile.crs), f"{tile.gsd_m:.6f}", tile.shape, tile.row, tile.col)
+    digest = hashlib.sha256(repr((run_seed, *place, variant)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@lru_cache(maxsize=8)
+def _crs_id(crs: CRS) -> str:
+    return crs_name(crs) if crs.to_authority() else crs.to_wkt()
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run will make; nothing is written yet.
+
+    Attributes:
+        options: What is asked for, the CRS resolved.
+        scene: The layers.
+        tiles: The tiles that hold a road, before any limit.
+        inputs: SHA-256 of the input files, by option.
+        earlier: The run that is made again or gone on with, if there is one.
+    """
+
+    options: SynthOptions
+    scene: Scene
+    tiles: list[Tile]
+    inputs: Mapping[str, str]
+    earlier: Record | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, in images.
+
+    Attributes:
+        total: Images of the run.
+        kept: Images that were there before.
+        made: Images made and written by now.
+    """
+
+    total: int
+    kept: int = 0
+    made: int = 0
+
+    @property
+    def done(self) -> int:
+        """Images that are complete."""
+        return self.kept + self.made
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """What a run came to.
+
+    Attributes:
+        folder: Where it is.
+        tiles: Number of tiles.
+        progress: Number of images.
+        strangers: Images of other runs in the folder, which are not in the manifest.
+        seconds: How long making the images took.
+    """
+
+    folder: Path
+    tiles: int
+    progress: Progress
+    strangers: int
+    seconds: float
+
+
+def make_plan(options: SynthOptions, earlier: Record | None = None) -> Plan:
+    """Read the layers and find the tiles.
+
+    Args:
+        options: What is asked for.
+        earlier: The record to make again; by default that of the folder, if there is one.
+
+    Raises:
+        InputError: if an input or an option cannot be used, or the folder is something else's.
+    """
+    folder = RunFolder(options.folder)
+    folder.check()
+    if earlier is None and folder.record.exists():
+        earlier = read_record(folder.record)
+    scene = read_scene(
+        options.roads,
+        gsd_m=options.gsd,
+        tile_size=options.tile_size,
+        landcover=options.landcover,
+        buildings=options.buildings,
+        aoi=options.aoi,
+        crs=options.crs,
+    )
+    crs = scene.grid.crs
+    options = replace(options, crs=crs_name(crs) if crs.to_authority() else crs.to_wkt())
+    inputs = {name: file_sha256(path) for name, path in options.files().items()}
+    return Plan(options, scene, scene.tiles(), inputs, earlier)
+
+
+def make_record(plan: Plan, generator: TileGenerator) -> Record:
+    """The record of a run: the plan's options with what the generator chose."""
+    description = _describe(generator)
+    options: dict[str, Any] = {}
+    for name in ("steps", "guidance", "scheduler"):
+        if getattr(plan.options, name) is None:
+            options[name] = description.get(name)
+    scene = plan.scene
+    tiles = len(plan.tiles[: plan.options.limit])
+    return Record(
+        options=replace(plan.options, **options),
+        inputs=plan.inputs,
+        generator=description,
+        created=plan.earlier.created if plan.earlier else now(),
+        results={
+            "widths": scene.roads.report.to_dict(),
+            "areas": [
+                {"by_class": a.by_class, "unknown": a.unknown, "dropped": a.dropped}
+                for a in scene.areas
+            ],
+            "tiles": tiles,
+            "images": tiles * plan.options.variants,
+        },
+    )
+
+
+def run(
+    plan: Plan,
+    generator: TileGenerator,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> RunReport:
+    """Make what is missing of a plan's images, with labels, items, collection and manifest.
+
+    Each file appears whole or not at all, and an item only after its files, so a run can be killed
+    at any time and started again.
+
+    Args:
+        plan: What to make.
+        generator: What makes it.
+        on_progress: Called whenever images are complete.
+        on_note: Called with a sentence for each thing that whoever asked for the run should know.
+
+    Raises:
+        InputError: if there are many tiles and neither a limit nor all are asked for.
+        OutputError: if something cannot be written; what is complete stays.
+    """
+    check_number(plan, generator)
+    record = make_record(plan, generator)
+    for note in (*generator.notes(plan.options.gsd), *_changes(plan, record)):
+        on_note(note)
+    folder = RunFolder(plan.options.folder)
+    folder.open()
+    write_whole(folder.record, record.to_json())
+    tiles = plan.tiles[: plan.options.limit]
+    began = time.monotonic()
+    progress = _Workshop(plan.scene, folder, record, generator, on_progress).make(tiles)
+    seconds = time.monotonic() - began
+    names = [item_name(t.name, v) for t in tiles for v in range(plan.options.variants)]
+    source = Path(plan.options.roads).name
+    write_catalogue(folder, names, title=plan.options.name, source=source)
+    return RunReport(
+        folder=folder.root,
+        tiles=len(tiles),
+        progress=progress,
+        strangers=folder.strangers(names),
+        seconds=seconds,
+    )
+
+
+def _changes(plan: Plan, record: Record) -> list[str]:
+    """A sentence on what differs from the run that is made again, if anything does."""
+    changed = record.differences(plan.earlier) if plan.earlier else []
+    if not changed:
+        return []
+    return [
+        f"Changed since the recorded run: {', '.join(changed)}; images that depend on it are made "
+        "anew."
+    ]
+
+
+def check_number(plan: Plan, generator: TileGenerator) -> None:
+    """Refuse to make very many tiles that nobody asked for.
+
+    Raises:
+        InputError: that says how many there are and how long they take.
+    """
+    options, count = plan.options, len(plan.tiles)
+    if count <= MANY_TILES or options.all or options.limit is not None:
+        return
+    seconds = generator.seconds_per_tile(options.tile_size) * count * options.variants
+    raise InputError(
+        f"{count} tiles hold a road, which takes about {in_words(seconds)} here; give --limit N to "
+        "make the first N of them, or --all to make them all."
+    )
+
+
+def in_words(seconds: float) -> str:
+    """A duration for a reader, in two units at most."""
+    seconds = round(seconds) if seconds >= 10 else round(seconds, 1)
+    if seconds < 60:
+        return f"{seconds:g} s"
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if minutes < 60:
+        return f"{minutes} min {int(seconds) % 60} s"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} days {hours % 24} h"
+
+
+def _describe(generator: TileGenerator) -> dict[str, object]:
+    """What a generator says of itself; a model's folder by its name, wherever it lies."""
+    description = generator.describe()
+    model = description.get("model")
+    if isinstance(model, str) and Path(model).is_dir():
+        description["model"] = Path(model).resolve().name
+    return description
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """An image that is not complete.
+
+    Attributes:
+        request: What to ask the generator for.
+        mask: Road mask, uint8 0/1 (rows, cols).
+        labels_key: What mask and control maps are made from.
+        provenance: What the image is made from.
+    """
+
+    request: TileRequest
+    mask: NDArray[np.uint8]
+    labels_key: str
+    provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """Name of the image."""
+        return item_name(self.request.tile.name, self.request.variant)
+
+
+class _Workshop:
+    """Makes and writes the images of one run.
+
+    Args:
+        scene: The layers.
+        folder: Where to write.
+        record: What the run was asked.
+        generator: What makes the images.
+        on_progress: Called whenever images are complete.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        folder: RunFolder,
+        record: Record,
+        generator: TileGenerator,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._scene, self._folder, self._record = scene, folder, record
+        self._generator, self._on_progress = generator, on_progress
+        self._writing: Future[int] | None = None
+        self._progress = Progress(0)
+
+    def make(self, tiles: Sequence[Tile]) -> Progress:
+        """Make what is missing, one batch being written while the next is generated."""
+        self._progress = Progress(len(tiles) * self._record.options.variants)
+        self._on_progress(self._progress)
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            try:
+                jobs = self._jobs(tiles)
+                while batch := list(islice(jobs, self._generator.batch_size)):
+                    images = self._generator.generate([job.request for job in batch])
+                    self._await_writer()
+                    self._writing = writer.submit(self._write, batch, images)
+            finally:
+                # Also when stopped: what is generated is written and counted.
+                self._await_writer()
+        return self._progress
+
+    def _jobs(self, tiles: Iterable[Tile]) -> Iterator[_Job]:
+        """What is to be generated; what is complete, or only lacks its item, is dealt with."""
+        options, description = self._record.options, self._record.generator
+        for tile in tiles:
+            mask, controls = self._scene.controls(tile)
+            labels_key = controls_key(tile, controls)
+            for variant in range(options.variants):
+                seed = derive_seed(options.seed, tile, variant)
+                key = image_key(labels_key, seed, description)
+                request = TileRequest(tile, controls, variant, seed)
+                provenance = Provenance.of(description, key, seed, variant)
+                job = _Job(request, mask, labels_key, provenance)
+                if not self._folder.holds(job.name, key):
+                    if read_key(self._folder.image(job.name)) != key:
+                        yield job
+                        continue
+                    self._finish(job)
+                self._advance(kept=1)
+
+    def _advance(self, kept: int = 0, made: int = 0) -> None:
+        now = self._progress
+        self._progress = replace(now, kept=now.kept + kept, made=now.made + made)
+        self._on_progress(self._progress)
+
+    def _await_writer(self) -> None:
+        """Wait until the batch before is written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._advance(made=writing.result())
+
+    def _write(self, batch: Sequence[_Job], images: Sequence[NDArray[np.uint8]]) -> int:
+        """Write the images of a batch and what belongs to them; how many there were."""
+        for job, image in zip(batch, images, strict=True):
+            write_cog(
+                self._folder.image(job.name),
+                image,
+                job.request.tile,
+                descriptions=("red", "green", "blue"),
+                tags=job.provenance.tags(),
+            )
+            self._finish(job)
+        return len(batch)
+
+    def _finish(self, job: _Job) -> None:
+        """Write the labels of an image where they are not there yet, then its item."""
+        tile, controls = job.request.tile, job.request.controls
+        mask, conditions = (
+            self._folder.mask(tile.name),
+            self._folder.conditions(tile.name),
+        )
+        if read_key(mask) != job.labels_key:
+            tags = label_tags("Road mask: 1 road, 0 elsewhere.", job.labels_key)
+            write_cog(mask, job.mask[np.newaxis], tile, descriptions=("road",), tags=tags)
+        given = [slot for slot, present in zip(SLOTS, controls.present, strict=True) if present]
+        if read_key(conditions) != job.labels_key:
+            what = f"Control maps; given: {', '.join(given)}; the other bands are empty."
+            tags = label_tags(what, job.labels_key)
+            write_cog(conditions, controls.maps, tile, descriptions=CHANNEL_NAMES, tags=tags)
+        date = self._record.options.date
+        item = make_item(
+            tile,
+            job.provenance,
+            self._folder,
+            collection=self._record.options.name,
+            created=self._record.created,
+            date=date.isoformat() if date else None,
+            controls=given,
+            road_fraction=float(job.mask.mean()),
+        )
+        write_whole(self._folder.item(job.name), to_json(item))
