@@ -1,0 +1,289 @@
+"""The LocalAdapter of CRS-Diff: spatial controls in, residuals for the UNet out.
+
+A copy of the UNet's encoder and middle block reads the noisy latent; a convolutional pyramid reads
+the control maps. The first residual block of each resolution normalises with *feature
+denormalisation* (FDN), whose scale and shift come from the pyramid, instead of adding the controls
+at the stem as ControlNet does. Tang et al., "CRS-Diff", IEEE TGRS 62, 2024 (arXiv 2403.11614);
+FDN after Zhao et al., "Uni-ControlNet", NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.resnet import Downsample2D, ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Modulation = list[tuple[Tensor, Tensor]]
+"""(scale, shift) of every FDN in forward order; all a denoising step needs of the controls."""
+
+
+@dataclass(frozen=True)
+class AdapterOutput:
+    """Residuals for the UNet: one a skip connection, and one for its middle block."""
+
+    down: tuple[Tensor, ...]
+    mid: Tensor
+
+
+class ControlPyramid(nn.Module):
+    """Control maps at pixel resolution to one feature map a UNet level.
+
+    Args:
+        in_channels: channels of the control stack, presence planes included.
+        stem_channels: widths of the five convolutions that come down to a quarter of the size.
+        inject_channels: width of the injected feature at 1/8, 1/16, ... of the size.
+    """
+
+    def __init__(
+        self, in_channels: int, stem_channels: tuple[int, ...], inject_channels: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        strides = (1, 2, 1, 2, 1)
+        widths = (in_channels, *stem_channels)
+        self.stem = nn.ModuleList(
+            nn.Conv2d(i, o, 3, stride, 1)
+            for i, o, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        widths = (stem_channels[-1], *inject_channels)
+        self.levels = nn.ModuleList(nn.Conv2d(i, o, 3, 2, 1) for i, o in pairwise(widths))
+        self.outputs = nn.ModuleList(_zeroed(nn.Conv2d(c, c, 3, 1, 1)) for c in inject_channels)
+
+    def forward(self, controls: Tensor) -> list[Tensor]:
+        """Injected features of ``controls`` (n, in_channels, h, w), from 1/8 of its size down."""
+        x = controls
+        for conv in self.stem:
+            x = F.silu(conv(x))
+        features = []
+        for conv, out in zip(self.levels, self.outputs, strict=True):
+            x = F.silu(conv(x))
+            features.append(out(x))
+        return features
+
+
+class SpatialSelfAttention(nn.Module):
+    """Single-head self-attention over positions, logits *not* scaled, input added to the output.
+
+    The missing 1/sqrt(d) is CRS-Diff's own and is kept: its checkpoint was trained with it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1)
+        self.key = nn.Conv2d(channels, channels // 8, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attended ``x``, same shape (n, channels, h, w)."""
+        convs = (self.query, self.key, self.value)
+        q, k, v = (conv(x).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in convs)
+        if x.device.type == "cpu":
+            # The fused CPU kernel wants one width for all three; zeros change no product.
+            q, k = (F.pad(t, (0, v.shape[-1] - t.shape[-1])) for t in (q, k))
+        out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        return x + out[:, 0].transpose(1, 2).reshape(x.shape)
+
+
+class FeatureDenorm(nn.Module):
+    """Enhanced FDN: self-attention, then a group norm whose affine part comes from the controls."""
+
+    def __init__(self, channels: int, inject_channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.attention = SpatialSelfAttention(channels)
+        self.scale = nn.Conv2d(inject_channels, channels, 3, 1, 1)
+        self.shift = nn.Conv2d(inject_channels, channels, 3, 1, 1)
+
+    def modulation(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift maps for an injected ``feature``; constant over a trajectory."""
+        return self.scale(feature), self.shift(feature)
+
+    def forward(self, x: Tensor, modulation: tuple[Tensor, Tensor]) -> Tensor:
+        """Normalised and modulated ``x``, same shape."""
+        scale, shift = modulation
+        return F.group_norm(self.attention(x), self.groups) * (1 + scale) + shift
+
+
+class LocalResBlock(nn.Module):
+    """A residual block of the SD encoder in which FDN stands for both group norms."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, inject_channels: int, temb: int, groups: int
+    ) -> None:
+        super().__init__()
+        self.norm1 = FeatureDenorm(in_channels, inject_channels, groups)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, 1, 1)
+        self.time_emb_proj = nn.Linear(temb, out_channels)
+        self.norm2 = FeatureDenorm(out_channels, inject_channels, groups)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1)
+        same = in_channels == out_channels
+        self.conv_shortcut = None if same else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, temb: Tensor, modulation: Modulation) -> Tensor:
+        """Output (n, out_channels, h, w) for ``x`` and the two modulations of this block."""
+        h = self.conv1(F.silu(self.norm1(x, modulation[0])))
+        h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        h = self.conv2(F.silu(self.norm2(h, modulation[1])))
+        return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class LocalAdapter(ModelMixin, ConfigMixin):
+    """Controls and noisy latent to the residuals of a UNet.
+
+    The defaults are the published model: 414 tensors, 419.46 M parameters.
+
+    Args:
+        in_channels: channels of the latent.
+        control_channels: channels of the control stack; CRS-Diff has six maps of three.
+        presence_channels: extra planes that say which maps are given (0: an absent map is black
+            and nothing tells it from an empty one, as in the published model).
+        block_out_channels: width at each level of the encoder copy.
+        residual_channels: width of the UNet at each level; None when it equals ours.
+        attention_levels: which levels attend to the context tokens.
+        layers_per_block: residual blocks a level; equal to the UNet's.
+        cross_attention_dim: width of a context token.
+        num_attention_heads: heads of the context attention.
+        stem_channels: widths of the pyramid's five first convolutions.
+        inject_channels: width of the injected feature at each level.
+        norm_num_groups: groups of every group norm.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        control_channels: int = 18,
+        presence_channels: int = 0,
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        residual_channels: tuple[int, ...] | None = None,
+        attention_levels: tuple[bool, ...] = (True, True, True, False),
+        layers_per_block: int = 2,
+        cross_attention_dim: int = 768,
+        num_attention_heads: int = 8,
+        stem_channels: tuple[int, ...] = (32, 64, 64, 128, 128),
+        inject_channels: tuple[int, ...] = (192, 256, 384, 512),
+        norm_num_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        widths, targets = tuple(block_out_channels), tuple(residual_channels or block_out_channels)
+        lengths = {len(widths), len(targets), len(attention_levels), len(inject_channels)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "block_out_channels, residual_channels, attention_levels and inject_channels "
+                f"must have one entry a level, got {sorted(lengths)} levels"
+            )
+        temb = widths[0] * 4
+        self.pyramid = ControlPyramid(
+            control_channels + presence_channels, tuple(stem_channels), tuple(inject_channels)
+        )
+        self.time_proj = Timesteps(widths[0], flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(widths[0], temb)
+        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, 1, 1)
+
+        def resblock(i: int, o: int) -> ResnetBlock2D:
+            return ResnetBlock2D(
+                in_channels=i, out_channels=o, temb_channels=temb, groups=norm_num_groups, eps=1e-5
+            )
+
+        def transformer(width: int) -> Transformer2DModel:
+            return Transformer2DModel(
+                num_attention_heads,
+                width // num_attention_heads,
+                in_channels=width,
+                cross_attention_dim=cross_attention_dim,
+                norm_num_groups=norm_num_groups,
+            )
+
+        self.levels = nn.ModuleList()
+        taps = [(widths[0], targets[0])]
+        for k, width in enumerate(widths):
+            before = widths[max(k - 1, 0)]
+            level = nn.Module()
+            level.local = LocalResBlock(before, width, inject_channels[k], temb, norm_num_groups)
+            level.resnets = nn.ModuleList(
+                resblock(width, width) for _ in range(layers_per_block - 1)
+            )
+            attends = attention_levels[k]
+            level.attentions = nn.ModuleList(
+                transformer(width) for _ in range(layers_per_block if attends else 0)
+            )
+            taps += [(width, targets[k])] * layers_per_block
+            level.downsample = None
+            if k + 1 < len(widths):
+                level.downsample = Downsample2D(width, use_conv=True, out_channels=width, name="op")
+                taps.append((width, targets[k]))
+            self.levels.append(level)
+        self.mid = nn.Module()
+        self.mid.resnets = nn.ModuleList(resblock(widths[-1], widths[-1]) for _ in range(2))
+        self.mid.attention = transformer(widths[-1])
+        self.down_outputs = nn.ModuleList(_zeroed(nn.Conv2d(i, o, 1)) for i, o in taps)
+        self.mid_output = _zeroed(nn.Conv2d(widths[-1], targets[-1], 1))
+
+    def encode_controls(self, controls: Tensor, present: Tensor) -> Modulation:
+        """Everything the denoising steps need of the controls, computed once a trajectory.
+
+        Args:
+            controls: (n, control_channels, h, w) in [0, 1], eight times the latent's size; an
+                absent map is zero.
+            present: (n, slots) flags, 1 where a map is given; ignored without presence planes.
+        """
+        if self.config.presence_channels:
+            planes = present.to(controls.dtype)[:, :, None, None]
+            controls = torch.cat([controls, planes.expand(-1, -1, *controls.shape[-2:])], 1)
+        features = self.pyramid(controls)
+        return [
+            norm.modulation(feature)
+            for level, feature in zip(self.levels, features, strict=True)
+            for norm in (level.local.norm1, level.local.norm2)
+        ]
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        modulation: Modulation,
+    ) -> AdapterOutput:
+        """Residuals for one denoising step.
+
+        Args:
+            sample: noisy latent (n, in_channels, h, w).
+            timestep: (n,) or a scalar tensor.
+            encoder_hidden_states: context tokens (n, tokens, cross_attention_dim).
+            modulation: what :meth:`encode_controls` returned.
+        """
+        temb = self.time_proj(timestep.expand(len(sample))).to(sample.dtype)
+        temb = self.time_embedding(temb)
+        x = self.conv_in(sample)
+        taps = [x]
+        for k, level in enumerate(self.levels):
+            for j in range(self.config.layers_per_block):
+                if j == 0:
+                    x = level.local(x, temb, modulation[2 * k : 2 * k + 2])
+                else:
+                    x = level.resnets[j - 1](x, temb)
+                if len(level.attentions):
+                    x = level.attentions[j](x, encoder_hidden_states, return_dict=False)[0]
+                taps.append(x)
+            if level.downsample is not None:
+                x = level.downsample(x)
+                taps.append(x)
+        x = self.mid.resnets[0](x, temb)
+        x = self.mid.attention(x, encoder_hidden_states, return_dict=False)[0]
+        x = self.mid.resnets[1](x, temb)
+        down = tuple(conv(tap) for conv, tap in zip(self.down_outputs, taps, strict=True))
+        return AdapterOutput(down, self.mid_output(x))
+
+
+def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv

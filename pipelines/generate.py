@@ -1,0 +1,344 @@
+"""A CRS-Diff model as a generator of tiles."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsaug.conditions.stack import SLOTS
+from rsaug.errors import InputError
+from rsaug.grid import Tile
+from rsaug.pipelines.metadata import FIELDS
+from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.text import CaptionEncoder
+from rsaug.raster import read_rgb
+from rsaug.synthesis import TileRequest
+
+DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
+
+SCHEDULERS: Mapping[str, Any] = {
+    "ddim": DDIMScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+    "unipc": UniPCMultistepScheduler,
+    "euler": EulerDiscreteScheduler,
+}
+"""Schedulers by the names they are asked for."""
+
+_TRUSTED_LIBRARIES = ("diffusers", "transformers", "rsaug.pipelines.")
+_LIST_SETTINGS = ("trained_controls",)
+_STYLE_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tiles are made, the same for every tile of a run.
+
+    Attributes:
+        prompt: text; empty for none.
+        date: date of acquisition to imitate.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale.
+        scheduler: a name of :data:`SCHEDULERS`.
+    """
+
+    prompt: str
+    date: dt.date | None
+    steps: int
+    guidance: float
+    scheduler: str
+
+
+class CRSDiffGenerator:
+    """Tiles from a CRS-Diff pipeline; a tile's pixels do not depend on what is made beside it.
+
+    Every forward has the same shape: on a CPU one tile at a time, on a GPU ``batch_size`` with the
+    last batch filled up. Other shapes would pick other kernels, which round differently.
+
+    Args:
+        pipe: the pipeline, on its device.
+        settings: how tiles are made.
+        style: image whose look is taken over, (1, 3, h, w) in [-1, 1].
+        model: name of the model, for the record.
+        digest: SHA-256 of the model's files.
+    """
+
+    def __init__(
+        self,
+        pipe: CRSDiffPipeline,
+        settings: Settings,
+        style: Tensor | None,
+        model: str,
+        digest: str,
+    ) -> None:
+        self.pipe, self.settings, self.style = pipe, settings, style
+        self.model, self.digest = model, digest
+        self.batch_size = 8 if pipe.device.type == "cuda" else 1
+
+    def generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
+        """RGB of each request, uint8 (3, rows, cols)."""
+        out: list[NDArray[np.uint8]] = []
+        for start in range(0, len(requests), self.batch_size):
+            batch = list(requests[start : start + self.batch_size])
+            filled = batch + [batch[-1]] * (self.batch_size - len(batch))
+            out += self._generate_batch(filled, self.settings.steps)[: len(batch)]
+        return out
+
+    def _generate_batch(self, batch: list[TileRequest], steps: int) -> list[NDArray[np.uint8]]:
+        result = self.pipe(
+            torch.from_numpy(np.stack([request.controls.maps for request in batch])),
+            torch.tensor([request.controls.present for request in batch], dtype=torch.float32),
+            prompt=self.settings.prompt,
+            content_image=self.style,
+            metadata=torch.stack([self._metadata(request.tile) for request in batch]),
+            num_inference_steps=steps,
+            guidance_scale=self.settings.guidance,
+            # Drawn on the CPU, so that the noise does not depend on the device.
+            generator=[torch.Generator().manual_seed(request.seed) for request in batch],
+        )
+        pixels = np.round(result.images * 255).astype(np.uint8)
+        return [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in pixels]
+
+    def _metadata(self, tile: Tile) -> Tensor:
+        """Metadata of a tile; what the model has not learned to read is left out."""
+        embedding = self.pipe.metadata_embedding
+        fields = _fields(self.settings.date, tile)
+        if embedding.null is not None:
+            fields = {name: v for name, v in fields.items() if embedding.knows(name, v)}
+        row: Tensor = embedding.pack(fields)
+        return row
+
+    def notes(self, gsd_m: float) -> list[str]:
+        """What of the settings the model cannot follow, one sentence each."""
+        notes = []
+        encoder, embedding = self.pipe.text_encoder, self.pipe.metadata_embedding
+        if isinstance(encoder, CaptionEncoder):
+            unknown = encoder.unknown_words(self.settings.prompt)
+            if unknown:
+                notes.append(f"The model does not know these words of the prompt: {unknown}.")
+        asked: dict[str, float] = {"gsd": gsd_m}
+        if date := self.settings.date:
+            asked |= {"year": date.year, "month": date.month, "day": date.day}
+        for name, value in asked.items():
+            if not embedding.knows(name, value):
+                limits = embedding.config.ranges[FIELDS.index(name)]
+                seen = f"only {limits[0]:g} to {limits[1]:g}" if limits else "none at all"
+                notes.append(f"The model was trained on {seen} of {name}, not on {value:g}.")
+        return notes
+
+    def describe(self) -> dict[str, object]:
+        """The model and everything that decides a tile's pixels besides its request; JSON-able."""
+        style = None
+        if self.style is not None:
+            style = hashlib.sha256(self.style.cpu().numpy().tobytes()).hexdigest()
+        settings = asdict(self.settings)
+        settings["date"] = self.settings.date.isoformat() if self.settings.date else None
+        return {
+            "model": self.model,
+            "weights_sha256": self.digest,
+            **settings,
+            "style_sha256": style,
+            "device": self.pipe.device.type,
+            "dtype": str(self.pipe.unet.dtype).removeprefix("torch."),
+            "versions": {name: version(name) for name in ("rsaug", "torch", "diffusers")},
+        }
+
+    def seconds_per_tile(self, tile_size: int) -> float:
+        """Estimate from timing a call of one step and one of three."""
+        request = _blank_request(tile_size)
+        times = []
+        for steps in (1, 1, 3):
+            began = time.perf_counter()
+            self._generate_batch([request] * self.batch_size, steps)
+            times.append((time.perf_counter() - began) / self.batch_size)
+        a_step = max(0.0, (times[2] - times[1]) / 2)
+        return times[1] + (self.settings.steps - 1) * a_step
+
+
+def load_generator(
+    model: str = "default",
+    *,
+    prompt: str | None = None,
+    style: Path | None = None,
+    date: dt.date | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    scheduler: str | None = None,
+    device: str | None = None,
+    tile_size: int = 256,
+) -> CRSDiffGenerator:
+    """A generator of tiles; what is not given is the model's own choice.
+
+    Args:
+        model: ``default``, a folder saved by :class:`CRSDiffPipeline`, or a hub id.
+        prompt: text.
+        style: image file whose look is taken over.
+        date: date of acquisition to imitate.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale; 1 switches it off.
+        scheduler: a name of :data:`SCHEDULERS`.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; the GPU where there is one.
+        tile_size: side of the tiles in pixels.
+
+    Raises:
+        InputError: for a model that cannot be loaded or a value it cannot work with.
+    """
+    if scheduler is not None and scheduler not in SCHEDULERS:
+        raise InputError(f"No scheduler is called {scheduler!r}; there are {sorted(SCHEDULERS)}.")
+    if steps is not None and not 1 <= steps <= 1000:
+        raise InputError(f"The number of steps must be 1 to 1000, not {steps}.")
+    if guidance is not None and not (math.isfinite(guidance) and guidance >= 0):
+        raise InputError(f"The guidance scale must be a number from 0 up, not {guidance}.")
+    where = pick_device(device)
+    folder = _model_folder(model)
+    look = _read_style(style) if style else None
+    pipe = load_pipeline(folder, where)
+    side = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    if tile_size % side:
+        raise InputError(
+            f"The tile size must be a multiple of {side} for this model, not {tile_size}."
+        )
+    chosen = scheduler or _scheduler_name(pipe)
+    pipe.scheduler = SCHEDULERS[chosen].from_config(pipe.scheduler.config)
+    settings = Settings(
+        prompt=prompt or "",
+        date=date,
+        steps=steps or pipe.config.default_steps,
+        guidance=pipe.config.default_guidance if guidance is None else guidance,
+        scheduler=chosen,
+    )
+    return CRSDiffGenerator(pipe, settings, look, model, folder_digest(folder))
+
+
+def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
+    """The pipeline in ``folder`` on ``device``: half precision on a GPU, else single.
+
+    Raises:
+        InputError: if the folder is no such pipeline, or names code from elsewhere.
+    """
+    index = folder / "model_index.json"
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))
+        # A component is a pair of library and class; None for one that is left out.
+        libraries = {
+            part[0]
+            for name, part in parts.items()
+            if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
+        }
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder} is no CRS-Diff model: {index.name} cannot be read.") from error
+    strange = {name for name in libraries if name and not _is_trusted(str(name))}
+    if strange or parts.get("_class_name") != CRSDiffPipeline.__name__:
+        raise InputError(
+            f"{folder} is no CRS-Diff model: its index names "
+            f"{sorted(map(str, strange)) or parts.get('_class_name')!r}."
+        )
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    try:
+        pipe = CRSDiffPipeline.from_pretrained(folder, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device, dtype)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a model's weights and configurations."""
+    digest = hashlib.sha256()
+    files = [p for p in folder.rglob("*") if p.suffix in {".safetensors", ".json"} and p.is_file()]
+    for path in sorted(files):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _is_trusted(library: str) -> bool:
+    return library.startswith(_TRUSTED_LIBRARIES) or library in {"diffusers", "transformers"}
+
+
+def _model_folder(model: str) -> Path:
+    if model == "default":
+        return DEFAULT_MODEL
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or model.startswith(".") or model.count("/") != 1:
+        raise InputError(f"There is no model folder {model}, and it is no hub id like owner/name.")
+    try:
+        return Path(CRSDiffPipeline.download(model, use_safetensors=True))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The model {model!r} is neither a folder here nor could it be had from the hub."
+        ) from error
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or the GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: if there is no such device here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device {name!r} is not to be had here; try cpu.") from error
+    return device
+
+
+def _scheduler_name(pipe: CRSDiffPipeline) -> str:
+    kind = type(pipe.scheduler)
+    return next((name for name, cls in SCHEDULERS.items() if cls is kind), "ddim")
+
+
+def _read_style(path: Path) -> Tensor:
+    """The middle of an image, (1, 3, h, w) in [-1, 1], its sides multiples of 32."""
+    rgb = read_rgb(path)
+    sides = [min(_STYLE_SIDE, side // 32 * 32) for side in rgb.shape[1:]]
+    if not all(sides):
+        raise InputError(f"{path} is {rgb.shape[1:]} pixels; a style needs 32x32 at least.")
+    top, left = ((have - take) // 2 for have, take in zip(rgb.shape[1:], sides, strict=True))
+    middle = rgb[:, top : top + sides[0], left : left + sides[1]]
+    return torch.from_numpy(middle)[None].float() / 127.5 - 1
+
+
+def _fields(date: dt.date | None, tile: Tile) -> dict[str, float]:
+    lon, lat = tile.lonlat
+    fields = {"gsd": round(tile.gsd_m, 4), "latitude": lat, "longitude": lon}
+    if date:
+        fields |= {"year": date.year, "month": date.month, "day": date.day}
+    return fields
+
+
+def _blank_request(tile_size: int) -> TileRequest:
+    from affine import Affine
+    from pyproj import CRS
+
+    from rsaug.conditions.stack import ControlStack
+
+    tile = Tile.from_transform(
+        Affine(1, 0, 500_000, 0, -1, 5_000_000), (tile_size, tile_size), CRS.from_epsg(32633)
+    )
+    maps = np.zeros((3 * len(SLOTS), tile_size, tile_size), dtype=np.float32)
+    return TileRequest(tile, ControlStack(maps, (False,) * len(SLOTS)), 0, 0)

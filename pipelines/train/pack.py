@@ -1,0 +1,206 @@
+"""Training examples of the generator: images with their controls, captions and metadata."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from rsaug.conditions.edges import soft_edges
+from rsaug.conditions.landcover import CLASSES, land_areas, landcover_map
+from rsaug.conditions.road import road_mask
+from rsaug.errors import InputError
+from rsaug.grid import Tile
+from rsaug.pipelines.metadata import FIELDS
+from rsaug.pipelines.train.folder import cut_windows, image_path, read_index
+from rsaug.raster import read_rgb
+from rsaug.roads import Roads, road_surfaces
+from rsaug.vectors import read_vectors
+
+_VEGETATION_NDVI = 0.1
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Examples as arrays, one row each.
+
+    Attributes:
+        rgb: (n, size, size, 3) uint8.
+        road: (n, size, size) uint8, 1 on road surface.
+        areas: (n, size, size) uint8 class indices from land-cover outlines, background elsewhere.
+        vegetation: (n, size, size) uint8, 1 where NDVI says plants.
+        edges: (n, size, size) uint8, soft edges times 255.
+        has_areas: (n,) whether land cover is known at all.
+        captions: texts that describe the example; may be empty.
+        metadata: (n, 7) in the order of :data:`FIELDS`, NaN where unknown.
+    """
+
+    rgb: NDArray[np.uint8]
+    road: NDArray[np.uint8]
+    areas: NDArray[np.uint8]
+    vegetation: NDArray[np.uint8]
+    edges: NDArray[np.uint8]
+    has_areas: NDArray[np.bool_]
+    captions: list[tuple[str, ...]]
+    metadata: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.rgb)
+
+    def __add__(self, other: Pack) -> Pack:
+        """Examples of both, ours first."""
+        mine, theirs = vars(self), vars(other)
+        return Pack(
+            **{
+                name: mine[name] + theirs[name]
+                if name == "captions"
+                else np.concatenate([mine[name], theirs[name]])
+                for name in mine
+            }
+        )
+
+
+def read_pack(folder: Path, split: str, size: int = 256, gsd_m: float | None = None) -> Pack:
+    """Examples of one split of a tile folder.
+
+    A folder with ``roads.geojson`` (and, as far as there are, ``landcover.geojson``, ``nir/`` and
+    ``captions.csv``) holds georeferenced tiles of one size; one with ``masks/<id>.png`` holds
+    images of any size with finished road masks, which are cut into tiles.
+
+    Args:
+        folder: tile folder; see :mod:`rsaug.pipelines.train.folder`.
+        split: which rows of its index.
+        size: side of an example in pixels.
+        gsd_m: pixel size where the images have no georeference.
+
+    Raises:
+        InputError: if the folder has neither, or a tile has another size.
+    """
+    if (folder / "roads.geojson").is_file():
+        return _read_vector_folder(folder, split, size)
+    if (folder / "masks").is_dir():
+        return _read_mask_folder(folder, split, size, gsd_m)
+    raise InputError(f"{folder} has neither roads.geojson nor masks/: no labels to train on")
+
+
+def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
+    index = read_index(folder, split)
+    captions = _read_captions(folder / "captions.csv", split)
+    lines = read_vectors(folder / "roads.geojson")
+    areas = folder / "landcover.geojson"
+    polygons = read_vectors(areas) if areas.is_file() else None
+    layers: dict[str, tuple[Roads, gpd.GeoDataFrame | None]] = {}
+    rows = []
+    for entry in index.to_dict("records"):
+        path = image_path(folder, entry["id"])
+        tile = Tile.from_raster(path)
+        if tile.shape != (size, size):
+            raise InputError(f"{path} is {tile.shape} pixels, expected {size}x{size}")
+        zone = tile.crs.to_string()
+        if zone not in layers:
+            local = None if polygons is None else land_areas(polygons, tile.crs).areas
+            layers[zone] = (road_surfaces(lines, tile.crs), local)
+        roads, local = layers[zone]
+        rgb = read_rgb(path).transpose(1, 2, 0)
+        road = road_mask(roads.surfaces, tile)
+        nir = folder / "nir" / f"{entry['id']}.tif"
+        lon, lat = tile.lonlat
+        known = {"year": entry.get("year"), "gsd": tile.gsd_m, "latitude": lat, "longitude": lon}
+        rows.append(
+            {
+                "rgb": rgb,
+                "road": road,
+                "areas": _class_map(local, tile),
+                "vegetation": _vegetation(rgb, nir),
+                "edges": (soft_edges(rgb) * 255).astype(np.uint8),
+                "has_areas": local is not None or nir.is_file(),
+                "captions": captions.get(str(entry.get("place")), ()),
+                "metadata": _metadata_row(known),
+            }
+        )
+    return _stack(rows)
+
+
+def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) -> Pack:
+    blank = np.zeros((size, size), dtype=np.uint8)
+    rows = []
+    for tile_id in read_index(folder, split)["id"]:
+        image = read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0)
+        with rasterio.open(folder / "masks" / f"{tile_id}.png") as src:
+            mask = src.read(1) > 0
+        for row, col in cut_windows(*image.shape[:2], size):
+            window = np.s_[row : row + size, col : col + size]
+            if (image[window].min(axis=2) >= 250).mean() > 0.02:
+                continue
+            rows.append(
+                {
+                    "rgb": image[window],
+                    "road": mask[window].astype(np.uint8),
+                    "areas": blank,
+                    "vegetation": blank,
+                    "edges": (soft_edges(image[window]) * 255).astype(np.uint8),
+                    "has_areas": False,
+                    "captions": (),
+                    "metadata": _metadata_row({"gsd": gsd_m}),
+                }
+            )
+    if not rows:
+        raise InputError(f"{folder} has no {size}x{size} example in split {split!r}")
+    return _stack(rows)
+
+
+def _stack(rows: list[dict[str, object]]) -> Pack:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    captions = columns.pop("captions")
+    return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})
+
+
+def _class_map(polygons: gpd.GeoDataFrame | None, tile: Tile) -> NDArray[np.uint8]:
+    if polygons is None:
+        return np.zeros(tile.shape, dtype=np.uint8)
+    return landcover_map([polygons], None, tile)
+
+
+def _vegetation(rgb: NDArray[np.uint8], nir_path: Path) -> NDArray[np.uint8]:
+    if not nir_path.is_file():
+        return np.zeros(rgb.shape[:2], dtype=np.uint8)
+    with rasterio.open(nir_path) as src:
+        nir = src.read(1).astype(np.float32)
+    red = rgb[..., 0].astype(np.float32)
+    ndvi = (nir - red) / np.maximum(nir + red, 1)
+    return (ndvi > _VEGETATION_NDVI).astype(np.uint8)
+
+
+def _read_captions(path: Path, split: str) -> dict[str, tuple[str, ...]]:
+    """Texts by place: the caption, the scene, and both."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    return {
+        row["place"]: (row["caption"], row["scene"], f"{row['scene']}. {row['caption']}")
+        for row in rows
+    }
+
+
+def _metadata_row(known: Mapping[str, float | None]) -> NDArray[np.float32]:
+    values = [known.get(name) for name in FIELDS]
+    return np.array([math.nan if v is None else float(v) for v in values], dtype=np.float32)
+
+
+def compose_seg(
+    areas: NDArray[np.uint8], vegetation: NDArray[np.uint8], road: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Class indices with plants where no outline lies, and roads on top."""
+    seg = areas.copy()
+    seg[(seg == 0) & (vegetation > 0)] = CLASSES.index("forest")
+    seg[road > 0] = CLASSES.index("road")
+    return seg

@@ -1,0 +1,143 @@
+"""What a generator of tiles has to do."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from pyproj import CRS
+from toy import SIDE, toy_pipeline
+
+from rsaug.conditions.stack import ControlStack
+from rsaug.errors import InputError
+from rsaug.grid import Tile
+from rsaug.pipelines.generate import folder_digest, load_generator
+from rsaug.raster import write_cog
+from rsaug.synthesis import TileRequest
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    toy_pipeline().save_pretrained(folder)
+    return folder
+
+
+def tile(gsd_m: float = 0.6) -> Tile:
+    transform = Affine(gsd_m, 0, 380_000, 0, -gsd_m, 3_800_000)
+    return Tile.from_transform(transform, (SIDE, SIDE), CRS.from_epsg(32611))
+
+
+def request(seed: int, *, road: bool = True) -> TileRequest:
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[20:30] = 1
+    maps = {"road": mask} if road else {}
+    return TileRequest(tile(), ControlStack.from_maps((SIDE, SIDE), **maps), 0, seed)
+
+
+def test_images_of_requests(model: Path) -> None:
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    images = generator.generate([request(1), request(2)])
+    assert [i.shape for i in images] == [(3, SIDE, SIDE)] * 2
+    assert all(i.dtype == np.uint8 for i in images)
+    assert (images[0] != images[1]).any()
+
+
+def test_bytes_do_not_depend_on_company(model: Path) -> None:
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    requests = [request(seed) for seed in range(4)]
+    together = generator.generate(requests)
+    for one, image in zip(requests, together, strict=True):
+        np.testing.assert_array_equal(generator.generate([one])[0], image)
+
+
+def test_a_full_batch_is_one_shape(model: Path) -> None:
+    """Filled-up batches, as on a GPU: the same bytes for one request and for many."""
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    generator.batch_size = 4
+    requests = [request(seed) for seed in range(6)]
+    together = generator.generate(requests)
+    np.testing.assert_array_equal(generator.generate(requests[4:5])[0], together[4])
+
+
+def test_description_is_complete(model: Path, tmp_path: Path) -> None:
+    style = tmp_path / "style.tif"
+    rgb = np.random.default_rng(0).integers(0, 255, (3, SIDE, SIDE), dtype=np.uint8)
+    write_cog(style, rgb, tile())
+    generator = load_generator(
+        str(model),
+        prompt="road",
+        style=style,
+        date=dt.date(2018, 6, 1),
+        scheduler="dpm++",
+        device="cpu",
+        tile_size=SIDE,
+    )
+    described = generator.describe()
+    assert described["weights_sha256"] == folder_digest(model)
+    assert described["steps"] == 3
+    assert described["guidance"] == 2.0
+    assert described["scheduler"] == "dpm++"
+    assert described["date"] == "2018-06-01"
+    assert len(str(described["style_sha256"])) == 64
+    plain = load_generator(str(model), scheduler="dpm++", device="cpu", tile_size=SIDE)
+    assert (generator.generate([request(1)])[0] != plain.generate([request(1)])[0]).any()
+
+
+def test_notes_say_what_cannot_be_followed(model: Path) -> None:
+    generator = load_generator(
+        str(model), prompt="road to Rome", date=dt.date(2030, 6, 1), device="cpu", tile_size=SIDE
+    )
+    notes = " ".join(generator.notes(gsd_m=0.3))
+    for part in ("'to', 'rome'", "2016 to 2020 of year", "none at all of month", "of gsd"):
+        assert part in notes
+    quiet = load_generator(str(model), prompt="road", device="cpu", tile_size=SIDE)
+    assert quiet.notes(gsd_m=0.6) == []
+
+
+def test_weights_count_in_the_digest(model: Path, tmp_path: Path) -> None:
+    toy_pipeline().save_pretrained(tmp_path)
+    assert folder_digest(tmp_path) == folder_digest(model)
+    path = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert folder_digest(tmp_path) != folder_digest(model)
+
+
+def test_estimate_is_positive(model: Path) -> None:
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    assert 0 < generator.seconds_per_tile(SIDE) < 60
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scheduler": "magic"}, "No scheduler"),
+        ({"steps": 0}, "number of steps"),
+        ({"guidance": float("nan")}, "guidance scale"),
+        ({"device": "abacus"}, "device 'abacus'"),
+        ({"tile_size": 60}, "multiple of 16"),
+        ({"model": "no-such-folder"}, "no model folder"),
+        ({"model": "."}, "no CRS-Diff model"),
+    ],
+)
+def test_bad_values(model: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_generator(**{"model": str(model), "device": "cpu", "tile_size": SIDE, **change})
+
+
+def test_broken_weights(model: Path, tmp_path: Path) -> None:
+    toy_pipeline().save_pretrained(tmp_path)
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_generator(str(tmp_path), device="cpu", tile_size=SIDE)
+
+
+def test_style_must_be_an_image(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "style.tif"
+    path.write_text("no image")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_generator(str(model), style=path, device="cpu", tile_size=SIDE)
