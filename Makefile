@@ -1,0 +1,62 @@
+# make demo   a first look; make test   everything a change has to pass
+# Both set up a virtual environment in .venv first, and again when the dependencies change.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+MAKEFLAGS += --no-print-directory
+
+HELSINKI := examples/helsinki
+DEMO := demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types tests constraints clean
+
+help:
+	@echo "make demo         synthetic tiles for $(HELSINKI), in $(DEMO)/"
+	@echo "make test         lint, types and tests"
+	@echo "make lint         ruff alone"
+	@echo "make types        mypy alone"
+	@echo "make tests        pytest alone"
+	@echo "make constraints  pin constraints.txt to what is installed in $(VENV)"
+	@echo "make clean        remove what the other targets made"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off \
+		-c constraints.txt -e ".[eval,view,dev]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/rsaug synth --roads $(HELSINKI)/roads.geojson --landcover $(HELSINKI)/landcover.geojson \
+		--buildings $(HELSINKI)/buildings.geojson --limit 12 --out $(DEMO)
+	@echo "Look at $(DEMO)/images and $(DEMO)/masks, in QGIS for instance;" \
+		"$(DEMO)/run.json says how they were made."
+
+# One after the other also under make -j, so that pytest's closing line comes last.
+test: $(INSTALLED)
+	$(MAKE) lint
+	$(MAKE) types
+	$(MAKE) tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# mypy looks for rsaug.pipelines inside rsaug/, so it is shown the package as it is installed.
+types: $(INSTALLED)
+	rm -rf build/types
+	mkdir -p build/types/rsaug
+	cd build/types/rsaug && ln -s ../../../rsaug/* ../../../pipelines ../../../downstream .
+	$(BIN)/mypy
+
+tests: $(INSTALLED)
+	$(BIN)/pytest
+
+constraints: $(INSTALLED)
+	$(BIN)/python scripts/pin_constraints.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
