@@ -214,7 +214,9 @@ def synthesise(
     images: list[NDArray[np.uint8]] = []
     for first in range(0, len(pairs), generator.batch_size):
         batch = pairs[first : first + generator.batch_size]
-        images += generator.generate([_request(tiles, k, variant, seed) for k, variant in batch])
+        images += generator.generate(
+            [place_request(tiles, k, variant, seed) for k, variant in batch]
+        )
     repeated = np.repeat(np.arange(len(tiles)), variants)
     return replace(
         tiles,
@@ -225,14 +227,18 @@ def synthesise(
     )
 
 
-def _request(tiles: RoadTiles, k: int, variant: int, run_seed: int) -> TileRequest:
-    # Seeded by the name of the place: a tile taken from a raster has no position in a grid, which
-    # is what seeds go by in a run.
-    name = f"{run_seed}/{tiles.places[k]}/{variant}"
-    digest = hashlib.sha256(name.encode()).digest()
+def place_request(
+    tiles: RoadTiles, k: int, variant: int, seed: int, **maps: NDArray[np.generic]
+) -> TileRequest:
+    """What to ask a generator for the tile ``tiles[k]``: its road map and further ``maps``.
+
+    The seed follows from the name of the place: a tile taken from a raster has no position in a
+    grid, which is what seeds go by in a run.
+    """
+    digest = hashlib.sha256(f"{seed}/{tiles.places[k]}/{variant}".encode()).digest()
     return TileRequest(
         tile=tiles.tiles[k],
-        controls=ControlStack.from_maps(tiles.masks.shape[1:], road=tiles.masks[k]),
+        controls=ControlStack.from_maps(tiles.masks.shape[1:], road=tiles.masks[k], **maps),
         variant=variant,
         seed=int.from_bytes(digest[:8], "big") >> 1,
     )

@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from rsaug.downstream.roadtiles import RoadTiles
 from rsaug.downstream.segmenter import RoadSegmenter, SegmenterConfig
 from rsaug.errors import InputError
-from rsaug.pipelines.train.loop import load_checkpoint, save_checkpoint, turn, warmup_cosine
+from rsaug.pipelines.train.loop import Stateful, resume, save_checkpoint, turn, warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def train_segmenter(
         "recipe": asdict(recipe),
         "data": {"split": tiles.split, "tiles": len(tiles), "places": len(set(tiles.places))},
     }
-    start = _resume(checkpoint, model, optimizer, made_by)
+    parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer}
+    start = resume(checkpoint, parts, made_by)
     images, masks = torch.from_numpy(tiles.images), torch.from_numpy(tiles.masks)
     began, losses = time.monotonic(), []
     for step in range(start, recipe.steps):
@@ -99,8 +100,7 @@ def train_segmenter(
         losses.append(_train_step(model, optimizer, *draw_batch(images, masks, recipe, rng)))
         done = step + 1
         if done % recipe.report_every == 0 or done == recipe.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            save_checkpoint(checkpoint, {**state, "step": done, "made_by": made_by})
+            save_checkpoint(checkpoint, parts, done, made_by)
             pace = (time.monotonic() - began) / (done - start)
             log(f"step {done}: loss {np.mean(losses):.4f}, {pace:.2f} s/step")
             losses.clear()
@@ -159,24 +159,3 @@ def _train_step(
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return loss.item()
-
-
-def _resume(
-    checkpoint: Path,
-    model: RoadSegmenter,
-    optimizer: torch.optim.Optimizer,
-    made_by: dict[str, object],
-) -> int:
-    """Number of steps done already, with model and optimiser set to that state."""
-    state = load_checkpoint(checkpoint)
-    if state is None:
-        return 0
-    if state["made_by"] != made_by:
-        raise InputError(
-            f"{checkpoint} was made by another recipe or other tiles; remove it, or train to "
-            "another folder."
-        )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    step: int = state["step"]
-    return step

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 FIELDS = ("year", "month", "day", "gsd", "cloud_cover", "latitude", "longitude")
 """The seven fields in CRS-Diff's order; GSD in metres, cloud cover in percent, degrees."""
 
-CRS_DIFF_RANGES = (
+MetadataRanges = tuple[tuple[float, float] | None, ...]
+"""Minimum and maximum of each field; None for a field that the model was not trained on."""
+
+CRS_DIFF_RANGES: MetadataRanges = (
     (1980.0, 2024.0),
     (0.0, 12.0),
     (0.0, 31.0),
@@ -46,7 +49,7 @@ class MetadataEmbedding(ModelMixin, ConfigMixin):
         self,
         embedding_dim: int = 320,
         out_channels: int = 1280,
-        ranges: tuple[tuple[float, float] | None, ...] = CRS_DIFF_RANGES,
+        ranges: MetadataRanges = CRS_DIFF_RANGES,
         learned_null: bool = False,
     ) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.content import ContentAdapter
-from rsaug.pipelines.metadata import MetadataEmbedding
+from rsaug.pipelines.metadata import MetadataEmbedding, MetadataRanges
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,22 @@ class Preset:
     adapter: Mapping[str, Any] = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def fitted(self, latent_channels: int, ranges: MetadataRanges) -> Preset:
+        """The preset for an autoencoder and for the metadata of some training data.
+
+        Args:
+            latent_channels: channels of the latent.
+            ranges: minimum and maximum of each metadata field.
+        """
+        channels = {"in_channels": latent_channels}
+        return Preset(
+            unet={**self.unet, **channels, "out_channels": latent_channels},
+            adapter={**self.adapter, **channels},
+            # Mean and deviation of each channel: rsaug.pipelines.content.latent_statistics.
+            content={**self.content, "content_dim": 2 * latent_channels},
+            metadata={**self.metadata, "ranges": ranges},
+        )
 
 
 SD15 = Preset(
@@ -48,8 +64,6 @@ _CONTEXT = 192
 DEFAULT = Preset(
     unet={
         "sample_size": 32,
-        "in_channels": 16,
-        "out_channels": 16,
         "block_out_channels": (128, 192, 256),
         "down_block_types": ("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
@@ -59,7 +73,6 @@ DEFAULT = Preset(
         "class_embed_type": "identity",
     },
     adapter={
-        "in_channels": 16,
         "presence_channels": 6,
         "block_out_channels": (64, 96, 128),
         "residual_channels": (128, 192, 256),
@@ -70,14 +83,14 @@ DEFAULT = Preset(
         "stem_channels": (16, 32, 32, 64, 64),
         "inject_channels": (96, 128, 160),
     },
-    content={"content_dim": 32, "cross_attention_dim": _CONTEXT},
+    content={"cross_attention_dim": _CONTEXT},
     metadata={
         "embedding_dim": 128,
         "out_channels": 512,
         "learned_null": True,
     },
 )
-"""The small model that is shipped; its metadata ranges come from the training data."""
+"""The small model that is shipped, to be fitted to its autoencoder and to the training data."""
 
 
 def make_networks(

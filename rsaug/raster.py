@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import rasterio
 import rasterio.errors
 import rasterio.features
 import shapely
@@ -128,24 +130,34 @@ def _block_size(rows: int, cols: int) -> int:
     return min(_MAX_BLOCK, -(-max(rows, cols) // 16) * 16)
 
 
+@contextmanager
+def open_image(path: Path | str) -> Iterator[rasterio.DatasetReader]:
+    """An image to read from, with or without a place on Earth.
+
+    Raises:
+        InputError: if the file cannot be read, now or inside.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            src = rasterio.open(path)
+        with src:
+            yield src
+    except rasterio.errors.RasterioIOError as error:
+        raise InputError(f"{path} cannot be read as an image ({error}).") from error
+
+
 def read_rgb(path: Path | str) -> NDArray[np.uint8]:
     """The first three bands of an image, uint8 (3, rows, cols).
 
     Raises:
         InputError: if the file cannot be read, or has fewer bands or another type of pixel.
     """
-    try:
-        with warnings.catch_warnings():
-            # An image can be looked at without a place on Earth.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            src = rasterio.open(path)
-        with src:
-            if src.count < 3 or src.dtypes[0] != "uint8":
-                raise InputError(
-                    f"{path} has {src.count} bands of {src.dtypes[0]}; three of uint8 (red, green, "
-                    "blue) are needed."
-                )
-            rgb: NDArray[np.uint8] = src.read([1, 2, 3])
-    except rasterio.errors.RasterioIOError as error:
-        raise InputError(f"{path} cannot be read as an image ({error}).") from error
-    return rgb
+    with open_image(path) as src:
+        if src.count < 3 or src.dtypes[0] != "uint8":
+            raise InputError(
+                f"{path} has {src.count} bands of {src.dtypes[0]}; three of uint8 (red, green, "
+                "blue) are needed."
+            )
+        rgb: NDArray[np.uint8] = src.read([1, 2, 3])
+        return rgb

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 
 from rsaug.pipelines.train.loop import (
     Ema,
-    load_checkpoint,
+    Stateful,
+    resume,
     save_checkpoint,
     turn,
     warmup_cosine,
@@ -123,23 +123,19 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=recipe.weight_decay,
         )
-        self.step = 0
         self.checkpoint = out.with_name(out.name + ".ckpt")
-        self._stateful = {
+        self._parts: dict[str, Stateful] = {
             "model": self.model,
             "norm": self.norm,
             "optimizer": self.optimizer,
             "ema": self.ema,
         }
-        if state := load_checkpoint(self.checkpoint):
-            for name, part in self._stateful.items():
-                part.load_state_dict(state[name])
-            self.step = state["step"]
+        self._made_by = {"recipe": asdict(recipe), "lpips": lpips_weights is not None}
+        self.step = resume(self.checkpoint, self._parts, self._made_by)
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state: dict[str, Any] = {k: part.state_dict() for k, part in self._stateful.items()}
-        save_checkpoint(self.checkpoint, state | {"step": self.step})
+        save_checkpoint(self.checkpoint, self._parts, self.step, self._made_by)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> tuple[float, float]:
         """One optimisation step on images (n, 3, h, w) in [-1, 1]; the L1 and the LPIPS loss."""
@@ -207,11 +203,11 @@ def train_autoencoder(
         draw = np.random.default_rng((recipe.seed, trainer.step))
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
         losses.append(trainer.train_step(sample_crops(pool, recipe, draw), noise))
+        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
+            trainer.save()
         if trainer.step % log_every == 0:
             pace = (time.monotonic() - began) / (trainer.step - first)
             l1, perceptual = np.mean(losses, axis=0)
             log(f"step {trainer.step}: l1 {l1:.4f} lpips {perceptual:.4f} {pace:.2f} s/step")
             losses.clear()
-        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
-            trainer.save()
     return trainer.export()

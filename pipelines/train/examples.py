@@ -82,7 +82,9 @@ class Batch:
 class LatentCache:
     """Latents of every example in every orientation, encoded when first asked for.
 
-    The autoencoder is not equivariant, so a turned image is encoded, not a latent turned.
+    The autoencoder is not equivariant, so a turned image is encoded, not a latent turned. All
+    orientations of an example are encoded together, so that a latent does not depend on what else
+    a batch asks for.
 
     Args:
         rgb: (n, size, size, 3) uint8 images.
@@ -96,19 +98,17 @@ class LatentCache:
         side = rgb.shape[1] // 8
         shape = (len(rgb), ORIENTATIONS, vae.config.latent_channels, side, side)
         self.latents = torch.zeros(shape, dtype=torch.float16)
-        self.ready = np.zeros((len(rgb), ORIENTATIONS), dtype=bool)
+        self.ready = np.zeros(len(rgb), dtype=bool)
 
     @torch.no_grad()
     def get(self, rows: NDArray[np.int64], orientations: NDArray[np.int64]) -> Tensor:
         """Latents (n, c, h, w), float32, of examples ``rows`` turned by ``orientations``."""
-        missing = [(r, o) for r, o in zip(rows, orientations, strict=True) if not self.ready[r, o]]
-        if missing:
-            images = torch.cat([orient(to_unit(self.rgb[r][None]), o) for r, o in missing])
+        for row in np.unique(rows[~self.ready[rows]]):
+            image = to_unit(self.rgb[row][None])
+            turned = torch.cat([orient(image, o) for o in range(ORIENTATIONS)]).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16):
-                encoded = self.vae.encode(images.to(self.device)).latent.cpu()
-            for (r, o), latent in zip(missing, encoded, strict=True):
-                self.latents[r, o] = latent.half()
-                self.ready[r, o] = True
+                self.latents[row] = self.vae.encode(turned).latent.half().cpu()
+            self.ready[row] = True
         return self.latents[torch.from_numpy(rows), torch.from_numpy(orientations)].float()
 
 

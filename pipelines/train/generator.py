@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,17 @@ import torch
 from diffusers import AutoencoderDC, DDIMScheduler
 from torch import Tensor, nn
 
+from rsaug.pipelines.generate import SCHEDULERS
+from rsaug.pipelines.metadata import MetadataRanges
 from rsaug.pipelines.pipeline import CRSDiffPipeline
-from rsaug.pipelines.presets import DEFAULT, make_networks
+from rsaug.pipelines.presets import DEFAULT, Preset, make_networks
 from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
 from rsaug.pipelines.train.examples import Batch, ConditionMix, LatentCache, draw_batch
-from rsaug.pipelines.train.loop import Ema, load_checkpoint, save_checkpoint
+from rsaug.pipelines.train.loop import Ema, Stateful, resume, save_checkpoint, seeded
 from rsaug.pipelines.train.pack import Pack
+
+# What may change when a run is taken up again.
+_FREE = ("steps", "sampler", "sampling_steps", "guidance")
 
 NETWORKS = ("unet", "local_adapter", "metadata_embedding", "content_adapter", "text_encoder")
 
@@ -31,10 +36,15 @@ class GeneratorRecipe:
     """How the denoiser is trained; the defaults made the shipped one.
 
     Attributes:
-        steps: optimisation steps; the learning rate falls over the last quarter.
+        steps: optimisation steps; the learning rate falls over the last quarter, so a run may be
+            given more of them until then.
         batch: samples a step.
         min_snr: upper bound on a sample's weight in signal space; the lower one is 1.
         mix: which conditions a sample sees.
+        preset: sizes of the networks.
+        sampler: scheduler of the finished pipeline, by its name in `SCHEDULERS`.
+        sampling_steps: denoising steps of the finished pipeline when its caller does not say.
+        guidance: its guidance scale when its caller does not say.
     """
 
     steps: int = 2400
@@ -46,6 +56,10 @@ class GeneratorRecipe:
     min_snr: float = 5.0
     seed: int = 0
     mix: ConditionMix = field(default_factory=ConditionMix)
+    preset: Preset = DEFAULT
+    sampler: str = "dpm++"
+    sampling_steps: int = 12
+    guidance: float = 2.0
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -64,7 +78,7 @@ def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup, (steps - step) / max(1, steps // 4))
 
 
-def metadata_ranges(metadata: np.ndarray) -> tuple[tuple[float, float] | None, ...]:
+def metadata_ranges(metadata: np.ndarray) -> MetadataRanges:
     """Range of each field over examples (n, 7); None for one that is unknown or never varies."""
     ranges: list[tuple[float, float] | None] = []
     for column in metadata.T:
@@ -96,9 +110,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.vae, self.out, self.recipe, self.device = vae, out, recipe, device
         words = learn_vocabulary(text for texts in pack.captions for text in texts)
-        preset = replace(
-            DEFAULT, metadata={**DEFAULT.metadata, "ranges": metadata_ranges(pack.metadata)}
-        )
+        preset = recipe.preset.fitted(vae.config.latent_channels, metadata_ranges(pack.metadata))
         unet, adapter, metadata, content = make_networks(preset)
         text = CaptionEncoder(words, dim=unet.config.cross_attention_dim)
         self.networks = (
@@ -116,23 +128,22 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=recipe.weight_decay,
         )
-        self.step = 0
         self.checkpoint = out.with_name(out.name + ".ckpt")
-        if state := load_checkpoint(self.checkpoint):
-            self.networks.load_state_dict(state["networks"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.ema.load_state_dict(state["ema"])
-            self.step = state["step"]
+        self._parts: dict[str, Stateful] = {
+            "networks": self.networks,
+            "optimizer": self.optimizer,
+            "ema": self.ema,
+        }
+        self._made_by = {
+            "recipe": {k: v for k, v in asdict(recipe).items() if k not in _FREE},
+            "vocabulary": words,
+            "examples": len(pack),
+        }
+        self.step = resume(self.checkpoint, self._parts, self._made_by)
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state = {
-            "networks": self.networks.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state_dict(),
-            "step": self.step,
-        }
-        save_checkpoint(self.checkpoint, state)
+        save_checkpoint(self.checkpoint, self._parts, self.step, self._made_by)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
         """The networks' v for noisy latents (n, c, h, w) at ``timesteps`` (n,)."""
@@ -154,13 +165,13 @@ class Trainer:
         prediction: Tensor = out.float()
         return prediction
 
-    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Weighted v-loss of a batch at timesteps spread evenly over the schedule."""
         count, steps = len(batch.latents), self.scheduler.config.num_train_timesteps
         # One timestep from each of n equal parts: less variance than n independent ones.
-        spread = (torch.arange(count) + torch.rand(count, generator=rng)) / count
+        spread = (torch.arange(count) + torch.rand(count)) / count
         timesteps = (spread * steps).long().to(self.device)
-        noise = torch.randn(batch.latents.shape, generator=rng).to(self.device)
+        noise = torch.randn(batch.latents.shape).to(self.device)
         noisy = self.scheduler.add_noise(batch.latents, noise, timesteps)
         alpha = self.scheduler.alphas_cumprod.to(self.device)[timesteps].view(-1, 1, 1, 1)
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * batch.latents
@@ -170,13 +181,15 @@ class Trainer:
         loss: Tensor = (weight * error).mean()
         return loss
 
-    def train_step(self, batch: Batch, rng: torch.Generator) -> float:
+    def train_step(self, batch: Batch) -> float:
         """One optimisation step; the loss."""
         factor = learning_rate_factor(self.step, self.recipe.steps, self.recipe.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * factor
         self.networks.train()
-        loss = self.loss(batch, rng)
+        # Keyed by the step, so that a resumed run goes on as an uninterrupted one would.
+        with seeded(self.recipe.seed * 1_000_003 + self.step, self.device):
+            loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
@@ -188,11 +201,14 @@ class Trainer:
     def pipeline(self) -> CRSDiffPipeline:
         """A pipeline on the live networks; swap the averages in around its use."""
         self.networks.eval()
+        recipe = self.recipe
         return CRSDiffPipeline(
             vae=self.vae,
-            scheduler=self.scheduler,
+            scheduler=SCHEDULERS[recipe.sampler].from_config(self.scheduler.config),
             guide_controls=True,
-            trained_controls=list(self.recipe.mix.slots),
+            trained_controls=list(recipe.mix.slots),
+            default_steps=recipe.sampling_steps,
+            default_guidance=recipe.guidance,
             **{name: self.networks[name] for name in NETWORKS},
         )
 
@@ -242,15 +258,13 @@ def train_generator(
     losses: list[float] = []
     began, first = time.monotonic(), trainer.step
     while trainer.step < recipe.steps:
-        # Keyed by the step, so that a resumed run sees what an uninterrupted one would.
         draw = np.random.default_rng((recipe.seed, trainer.step))
-        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
         batch = draw_batch(pack, cache, odds, recipe.mix, recipe.batch, draw)
-        losses.append(trainer.train_step(batch.to(device), noise))
+        losses.append(trainer.train_step(batch.to(device)))
+        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
+            trainer.save()
         if trainer.step % log_every == 0:
             pace = (time.monotonic() - began) / (trainer.step - first)
             log(f"step {trainer.step}: loss {np.mean(losses):.4f} {pace:.2f} s/step")
             losses.clear()
-        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
-            trainer.save()
     return trainer.export()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from rsaug.errors import InputError
 
 
 class Ema:
@@ -44,10 +48,10 @@ class Ema:
         """State for a checkpoint."""
         return {"shadow": self.shadow, "step": self.step}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
-        self.step = state["step"]
-        for mine, theirs in zip(self.shadow, state["shadow"], strict=True):
+        self.step = state_dict["step"]
+        for mine, theirs in zip(self.shadow, state_dict["shadow"], strict=True):
             mine.copy_(theirs)
 
 
@@ -59,20 +63,64 @@ def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.02) -> fl
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` to ``path`` so that a crash leaves the old file or the new one, whole."""
+class Stateful(Protocol):
+    """What a checkpoint can hold: a module, an optimiser, an average."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Go on from that state."""
+
+
+def save_checkpoint(
+    path: Path, parts: Mapping[str, Stateful], step: int, made_by: Mapping[str, object]
+) -> None:
+    """Write the state of a run to ``path``; a crash leaves the old file or the new one, whole.
+
+    Args:
+        path: The checkpoint.
+        parts: What has a state, by name.
+        step: Steps done.
+        made_by: What decides the run besides its length; see `resume`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    torch.save(state, partial)
+    state = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"parts": state, "step": step, "made_by": dict(made_by)}, partial)
     partial.replace(path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """State saved at ``path``, or None when there is none yet."""
+def resume(path: Path, parts: Mapping[str, Stateful], made_by: Mapping[str, object]) -> int:
+    """Steps done before, with all parts set to that state; 0 where there is no checkpoint.
+
+    Raises:
+        InputError: if the checkpoint cannot be read, or is of a run that ``made_by`` tells apart.
+    """
     if not path.is_file():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+        return 0
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        same = state["made_by"] == made_by
+        step: int = state["step"]
+    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no checkpoint of this training; remove it.") from error
+    if not same:
+        raise InputError(
+            f"{path} was made by another recipe or from other data; remove it, or train to another "
+            "folder."
+        )
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    return step
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Everything random in torch inside follows from ``seed``, and nothing outside does."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def turn(batch: Tensor, quarter: int, mirror: bool) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import rasterio
+import pandas as pd
 from numpy.typing import NDArray
 
 from rsaug.conditions.edges import soft_edges
@@ -20,7 +20,7 @@ from rsaug.errors import InputError
 from rsaug.grid import Tile
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.train.folder import cut_windows, image_path, read_index
-from rsaug.raster import read_rgb
+from rsaug.raster import open_image, read_rgb
 from rsaug.roads import Roads, road_surfaces
 from rsaug.vectors import read_vectors
 
@@ -94,9 +94,9 @@ def read_pack(folder: Path, split: str, size: int = 256, gsd_m: float | None = N
 def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
     index = read_index(folder, split)
     captions = _read_captions(folder / "captions.csv", split)
-    lines = read_vectors(folder / "roads.geojson")
+    lines = _of_places(read_vectors(folder / "roads.geojson"), index)
     areas = folder / "landcover.geojson"
-    polygons = read_vectors(areas) if areas.is_file() else None
+    polygons = _of_places(read_vectors(areas), index) if areas.is_file() else None
     layers: dict[str, tuple[Roads, gpd.GeoDataFrame | None]] = {}
     rows = []
     for entry in index.to_dict("records"):
@@ -129,13 +129,25 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
     return _stack(rows)
 
 
+def _of_places(layer: gpd.GeoDataFrame, index: pd.DataFrame) -> gpd.GeoDataFrame:
+    """Features of the split's own places, where the layer names them: no label of another split."""
+    if "place" not in layer or "place" not in index:
+        return layer
+    return layer[layer["place"].isin(index["place"])]
+
+
 def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) -> Pack:
     blank = np.zeros((size, size), dtype=np.uint8)
     rows = []
     for tile_id in read_index(folder, split)["id"]:
         image = read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0)
-        with rasterio.open(folder / "masks" / f"{tile_id}.png") as src:
+        with open_image(folder / "masks" / f"{tile_id}.png") as src:
             mask = src.read(1) > 0
+        if mask.shape != image.shape[:2]:
+            raise InputError(
+                f"The mask of {tile_id} in {folder} is {mask.shape} pixels, its image "
+                f"{image.shape[:2]}."
+            )
         for row, col in cut_windows(*image.shape[:2], size):
             window = np.s_[row : row + size, col : col + size]
             if (image[window].min(axis=2) >= 250).mean() > 0.02:
@@ -172,7 +184,7 @@ def _class_map(polygons: gpd.GeoDataFrame | None, tile: Tile) -> NDArray[np.uint
 def _vegetation(rgb: NDArray[np.uint8], nir_path: Path) -> NDArray[np.uint8]:
     if not nir_path.is_file():
         return np.zeros(rgb.shape[:2], dtype=np.uint8)
-    with rasterio.open(nir_path) as src:
+    with open_image(nir_path) as src:
         nir = src.read(1).astype(np.float32)
     red = rgb[..., 0].astype(np.float32)
     ndvi = (nir - red) / np.maximum(nir + red, 1)

@@ -33,7 +33,6 @@ app = typer.Typer(
 )
 app.command("synth")(synth.synth)
 app.add_typer(train.app, name="train")
-app.add_typer(train.app, name="train")
 
 
 def _print_version(wanted: bool) -> None:

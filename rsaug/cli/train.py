@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from rsaug.pipelines.train.autoencoder import AutoencoderRecipe
+    from rsaug.pipelines.train.generator import GeneratorRecipe
     from rsaug.pipelines.train.pack import Pack
 
 app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=True)
@@ -28,6 +31,12 @@ _Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, ...; the GPU where there is one.")
 ]
 _Seed = Annotated[int, typer.Option("--seed", help="Same seed, same model on the same machine.")]
+_DEFAULT = "[dim]Default: what made the default model.[/dim]"
+_Steps = Annotated[
+    int | None, typer.Option("--steps", help=f"Optimisation steps. {_DEFAULT}", min=1)
+]
+_Batch = Annotated[int | None, typer.Option("--batch", help=f"Samples a step. {_DEFAULT}", min=1)]
+_Recipe = TypeVar("_Recipe", bound="AutoencoderRecipe | GeneratorRecipe")
 
 
 @app.command()
@@ -38,8 +47,8 @@ def autoencoder(
         Path | None,
         typer.Option("--lpips", help="LPIPS weights (safetensors); without them the loss is L1."),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Optimisation steps.", min=1)] = 2600,
-    batch: Annotated[int, typer.Option("--batch", help="Crops a step.", min=1)] = 8,
+    steps: _Steps = None,
+    batch: _Batch = None,
     seed: _Seed = 0,
     device: _Device = None,
 ) -> None:
@@ -51,7 +60,7 @@ def autoencoder(
 
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
-    recipe = AutoencoderRecipe(steps=steps, batch=batch, seed=seed)
+    recipe = _adapt(AutoencoderRecipe(seed=seed), steps=steps, batch=batch)
     chips = np.concatenate([read_chips(folder, "train", 256) for folder in data])
     typer.echo(f"{len(chips)} chips of 256x256 px")
     train_autoencoder(chips, out, lpips, recipe, typer.echo, device=_pick_device(device))
@@ -72,8 +81,8 @@ def generator(
     gsd: Annotated[
         float | None, typer.Option("--gsd", help="Metres a pixel of images without georeference.")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Optimisation steps.", min=1)] = 2600,
-    batch: Annotated[int, typer.Option("--batch", help="Samples a step.", min=1)] = 16,
+    steps: _Steps = None,
+    batch: _Batch = None,
     seed: _Seed = 0,
     device: _Device = None,
 ) -> None:
@@ -93,7 +102,7 @@ def generator(
 
     packs = [read_pack(folder, "train", gsd_m=gsd) for folder in data]
     weights = _weights(packs, share)
-    recipe = GeneratorRecipe(steps=steps, batch=batch, seed=seed)
+    recipe = _adapt(GeneratorRecipe(seed=seed), steps=steps, batch=batch)
     where = autoencoder or DEFAULT_MODEL / "vae"
     try:
         vae = AutoencoderDC.from_pretrained(where, use_safetensors=True)
@@ -103,6 +112,11 @@ def generator(
     pack = functools.reduce(operator.add, packs)
     train_generator(pack, weights, vae, out, recipe, typer.echo, device=_pick_device(device))
     typer.echo(f"The model is in {out}; use it with: rsaug synth --model {out}")
+
+
+def _adapt(recipe: _Recipe, **given: int | None) -> _Recipe:
+    """The recipe with what was given on the command line."""
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tilefolder import make_tile_folder
 
 from rsaug.downstream.consistency import ConsistencyResult, compare, evaluate, synthesise
 from rsaug.downstream.metrics import road_scores
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.errors import InputError
 from rsaug.synthesis import TileRequest
-from tilefolder import make_tile_folder
 
 
 class BrightIsRoad:

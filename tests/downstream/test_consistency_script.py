@@ -9,9 +9,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
 from tilefolder import make_tile_folder
+from typer.testing import CliRunner
 
 pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `eval`")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+from tilefolder import GSD_M, SIZE, WIDTH_M, corner, make_tile_folder, road_x
 
 from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
-from tilefolder import GSD_M, SIZE, WIDTH_M, corner, make_tile_folder, road_x
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from tilefolder import make_tile_folder
 
 pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `eval`")

@@ -1,0 +1,115 @@
+"""The autoencoder at toy size: it learns, its latent is normal, a resumed run is the same run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderDC
+from numpy.typing import NDArray
+from torch import nn
+
+from rsaug.pipelines.train.autoencoder import (
+    AutoencoderRecipe,
+    fold_norm,
+    make_autoencoder,
+    sample_crops,
+    to_unit,
+    train_autoencoder,
+)
+
+CPU = torch.device("cpu")
+TOY = AutoencoderRecipe(
+    latent_channels=4,
+    widths=(8, 8, 8, 8),
+    encoder_layers=(0, 1, 1, 1),
+    decoder_layers=(0, 1, 1, 1),
+    crop=32,
+    batch=4,
+    steps=4,
+    warmup=1,
+    ema_decay=0.5,
+)
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a run half-way."""
+
+
+@pytest.fixture(scope="module")
+def chips() -> NDArray[np.uint8]:
+    """Flat images of many colours, (12, 64, 64, 3)."""
+    colours = np.random.default_rng(0).integers(0, 256, (12, 1, 1, 3), dtype=np.uint8)
+    return np.broadcast_to(colours, (12, 64, 64, 3)).copy()
+
+
+def train(chips: NDArray[np.uint8], out: Path, recipe: AutoencoderRecipe = TOY) -> AutoencoderDC:
+    return train_autoencoder(chips, out, None, recipe, lambda line: None, device=CPU)
+
+
+def weights(model: AutoencoderDC) -> torch.Tensor:
+    return torch.cat([p.detach().double().flatten() for p in model.parameters()])
+
+
+def test_it_learns_and_its_latent_has_zero_mean_and_unit_variance(
+    chips: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    recipe = replace(TOY, steps=150, learning_rate=3e-3, ema_decay=0.9)
+    train(chips, tmp_path / "vae", recipe)
+    model = AutoencoderDC.from_pretrained(tmp_path / "vae", use_safetensors=True)
+    images = to_unit(torch.from_numpy(chips))
+    with torch.no_grad():
+        latent = model.encode(images).latent
+        error = (model.decode(latent).sample - images).abs().mean()
+        untrained = make_autoencoder(recipe)
+        before = (untrained.decode(untrained.encode(images).latent).sample - images).abs().mean()
+    assert latent.shape == (12, 4, 8, 8)
+    assert error < 0.4 * before
+    assert latent.mean((0, 2, 3)).abs().max() < 0.5
+    assert (latent.std((0, 2, 3)) - 1).abs().max() < 0.5
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    chips: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    def interrupt(line: str) -> None:
+        raise Interrupted(line)
+
+    out = tmp_path / "resumed"
+    with pytest.raises(Interrupted, match="step 2"):
+        train_autoencoder(chips, out, None, TOY, interrupt, device=CPU, log_every=2, save_every=2)
+    torch.manual_seed(99)
+    resumed, whole = train(chips, out), train(chips, tmp_path / "whole")
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_the_norm_is_folded_exactly() -> None:
+    torch.manual_seed(0)
+    model = make_autoencoder(TOY)
+    norm = nn.BatchNorm2d(4, affine=False).double().eval()
+    norm.running_mean = torch.randn(4).double()
+    norm.running_var = torch.rand(4).double() + 0.1
+    model = model.double()
+    images = torch.randn(2, 3, 32, 32).double()
+    with torch.no_grad():
+        expected = norm(model.encode(images).latent)
+        fold_norm(model, norm)
+        torch.testing.assert_close(model.encode(images).latent, expected)
+
+
+def test_a_norm_without_statistics_cannot_be_folded() -> None:
+    with pytest.raises(TypeError, match="running statistics"):
+        fold_norm(make_autoencoder(TOY), nn.BatchNorm2d(4, track_running_stats=False))
+
+
+def test_crops_are_of_one_size_and_in_range() -> None:
+    chips = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    crops = sample_crops(torch.from_numpy(chips), TOY, np.random.default_rng(1))
+    assert crops.shape == (4, 3, 32, 32)
+    assert crops.min() >= -1
+    assert crops.max() <= 1
+    again = sample_crops(torch.from_numpy(chips), TOY, np.random.default_rng(1))
+    assert torch.equal(crops, again)

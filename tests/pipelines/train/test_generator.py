@@ -1,0 +1,178 @@
+"""Training the denoiser: it learns to follow a road, repeats, resumes and saves what it made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_autoencoder
+
+from rsaug.errors import InputError
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.presets import Preset
+from rsaug.pipelines.train.examples import ConditionMix
+from rsaug.pipelines.train.generator import (
+    GeneratorRecipe,
+    learning_rate_factor,
+    make_scheduler,
+    metadata_ranges,
+    train_generator,
+)
+from rsaug.pipelines.train.pack import Pack
+
+CPU = torch.device("cpu")
+SIDE = 64
+TOY = Preset(
+    unet={
+        "sample_size": SIDE // 8,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+        "class_embed_type": "identity",
+    },
+    adapter={
+        "presence_channels": 6,
+        "block_out_channels": (8, 16),
+        "residual_channels": (16, 32),
+        "attention_levels": (False, True),
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "num_attention_heads": 2,
+        "stem_channels": (8, 8, 8, 8, 8),
+        "inject_channels": (8, 8),
+        "norm_num_groups": 8,
+    },
+    content={"cross_attention_dim": 16},
+    metadata={"embedding_dim": 16, "out_channels": 64, "learned_null": True},
+)
+SHORT = GeneratorRecipe(steps=4, batch=2, warmup=1, preset=TOY, sampling_steps=2)
+ROADS = ConditionMix(((1.0, ("road",)),))
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a run half-way."""
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    """Black tiles with a white road across, each at another height."""
+    road = np.zeros((6, SIDE, SIDE), dtype=np.uint8)
+    for k in range(6):
+        road[k, 8 * k : 8 * k + 16] = 1
+    return Pack(
+        rgb=np.repeat(road[..., None] * 255, 3, axis=-1).astype(np.uint8),
+        road=road,
+        areas=np.zeros_like(road),
+        vegetation=np.zeros_like(road),
+        edges=np.zeros_like(road),
+        has_areas=np.zeros(6, dtype=bool),
+        captions=[("a road", "desert")] * 6,
+        metadata=np.array([[2016 + k, *[np.nan] * 2, 0.6, *[np.nan] * 3] for k in range(6)]),
+    )
+
+
+def train(
+    pack: Pack, out: Path, recipe: GeneratorRecipe = SHORT, **options: object
+) -> CRSDiffPipeline:
+    options = {"log": lambda line: None, **options}
+    vae, weights = toy_autoencoder(), np.ones(len(pack))
+    return train_generator(pack, weights, vae, out, recipe, device=CPU, **options)  # type: ignore[arg-type]
+
+
+def weights(pipe: CRSDiffPipeline) -> torch.Tensor:
+    parts = (pipe.unet, pipe.local_adapter, pipe.metadata_embedding, pipe.content_adapter)
+    return torch.cat([p.detach().flatten() for part in parts for p in part.parameters()])
+
+
+def test_it_learns_to_put_the_road_where_the_map_says(pack: Pack, tmp_path: Path) -> None:
+    recipe = replace(
+        SHORT, steps=250, batch=8, warmup=10, learning_rate=4e-3, ema_decay=0.95, mix=ROADS
+    )
+    lines: list[str] = []
+    train(pack, tmp_path / "model", recipe, log=lines.append, log_every=50)
+    losses = [float(line.split("loss ")[1].split()[0]) for line in lines]
+    assert losses[-1] < 0.6 * losses[0]
+    pipe = CRSDiffPipeline.from_pretrained(tmp_path / "model", use_safetensors=True).to(
+        torch.float32
+    )
+    pipe.set_progress_bar_config(disable=True)
+    maps, present = torch.zeros(6, 18, SIDE, SIDE), torch.zeros(6, 6)
+    maps[:, 9:12], present[:, 3] = torch.from_numpy(pack.road)[:, None], 1
+    noise = [torch.Generator().manual_seed(0) for _ in range(6)]
+    made = pipe(maps, present, generator=noise, num_inference_steps=8, output_type="latent").images
+    with torch.no_grad():
+        images = torch.from_numpy(pack.rgb).permute(0, 3, 1, 2) / 127.5 - 1
+        true = pipe.vae.encode(images).latent
+    distance = torch.cdist(made.flatten(1), true.flatten(1))
+    assert distance.argmin(1).tolist() == list(range(6))
+
+
+def test_what_is_saved_can_be_used(pack: Pack, tmp_path: Path) -> None:
+    recipe = replace(SHORT, sampler="unipc", sampling_steps=3, guidance=1.5)
+    train(pack, tmp_path / "model", recipe)
+    generator = load_generator(str(tmp_path / "model"), device="cpu", tile_size=SIDE)
+    described = generator.describe()
+    chosen = [described[name] for name in ("scheduler", "steps", "guidance")]
+    assert chosen == ["unipc", 3, 1.5]
+    ranges = generator.pipe.metadata_embedding.config.ranges
+    assert [tuple(r) if r else None for r in ranges] == [(2016, 2021), *[None] * 6]
+    assert generator.pipe.text_encoder.unknown_words("a desert road in Rome") == ["in", "rome"]
+    assert generator.pipe.config.trained_controls == ["hed", "road", "seg"]
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text())
+    assert str(tmp_path) not in json.dumps(index)
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    assert not any(str(tmp_path).encode() in path.read_bytes() for path in files)
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(pack: Pack, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise Interrupted(line)
+
+    with pytest.raises(Interrupted, match="step 2"):
+        train(pack, tmp_path / "resumed", log=interrupt, log_every=2, save_every=2)
+    torch.manual_seed(99)
+    resumed, whole = train(pack, tmp_path / "resumed"), train(pack, tmp_path / "whole")
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_a_run_can_be_given_more_steps_before_its_rate_falls(pack: Pack, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise Interrupted(line)
+
+    with pytest.raises(Interrupted):
+        train(pack, tmp_path / "longer", log=interrupt, log_every=2, save_every=2)
+    long = replace(SHORT, steps=8)
+    longer, whole = train(pack, tmp_path / "longer", long), train(pack, tmp_path / "whole", long)
+    assert torch.equal(weights(longer), weights(whole))
+
+
+def test_another_recipe_does_not_go_on_from_the_checkpoint(pack: Pack, tmp_path: Path) -> None:
+    train(pack, tmp_path / "model")
+    with pytest.raises(InputError, match="another recipe"):
+        train(pack, tmp_path / "model", replace(SHORT, seed=1))
+
+
+def test_the_learning_rate_is_a_trapezium() -> None:
+    factors = [learning_rate_factor(k, 100, 10) for k in range(100)]
+    assert factors[:10] == pytest.approx([k / 10 for k in range(1, 11)])
+    assert factors[10:76] == [1.0] * 66
+    assert factors[75:] == pytest.approx([k / 25 for k in range(25, 0, -1)])
+
+
+def test_the_last_timestep_is_noise_alone() -> None:
+    assert make_scheduler().alphas_cumprod[-1].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_field_that_never_varies_is_not_learned() -> None:
+    table = np.array([[2016, np.nan, 5], [2018, np.nan, 5], [np.nan, np.nan, 5]])
+    assert metadata_ranges(table) == ((2016, 2018), None, None)

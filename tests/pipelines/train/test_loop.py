@@ -1,0 +1,113 @@
+"""What every training loop leans on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from rsaug.errors import InputError
+from rsaug.pipelines.train.loop import Ema, resume, save_checkpoint, seeded, turn, warmup_cosine
+
+
+def layer(value: float) -> nn.Linear:
+    one = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(one.weight, value)
+    return one
+
+
+def test_an_average_follows_the_weights_and_changes_places_with_them() -> None:
+    live = layer(0.0)
+    ema = Ema(live.parameters(), decay=0.5)
+    nn.init.constant_(live.weight, 1.0)
+    values = [0.0]
+    for step in range(1, 4):
+        decay = min(0.5, (1 + step) / (10 + step))
+        values.append(values[-1] * decay + 1 - decay)
+        ema.update()
+        assert ema.shadow[0].item() == pytest.approx(values[-1])
+    ema.swap()
+    assert live.weight.item() == pytest.approx(values[-1])
+    ema.swap()
+    assert live.weight.item() == 1.0
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.ckpt"
+    before, after = layer(2.0), layer(3.0)
+    old, new = Ema(before.parameters()), Ema(after.parameters())
+    old.update()
+    save_checkpoint(path, {"net": before, "ema": old}, 7, {"seed": 1, "widths": (1, 2)})
+    parts = {"net": after, "ema": new}
+    assert resume(path, parts, {"seed": 1, "widths": (1, 2)}) == 7
+    assert after.weight.item() == 2.0
+    assert (new.step, new.shadow[0].item()) == (1, 2.0)
+    assert [file.name for file in path.parent.iterdir()] == ["run.ckpt"]
+
+
+def test_without_a_checkpoint_a_run_begins_at_the_beginning(tmp_path: Path) -> None:
+    assert resume(tmp_path / "none.ckpt", {"net": layer(1.0)}, {}) == 0
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    path, net = tmp_path / "run.ckpt", layer(2.0)
+    save_checkpoint(path, {"net": layer(1.0)}, 7, {"seed": 1})
+    with pytest.raises(InputError, match="another recipe"):
+        resume(path, {"net": net}, {"seed": 2})
+    assert net.weight.item() == 2.0
+
+
+class Bomb:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("went_off"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("content", ["text", "bomb"])
+def test_a_file_that_is_no_checkpoint_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "run.ckpt"
+    if content == "text":
+        path.write_text("no checkpoint")
+    else:
+        torch.save({"parts": Bomb(), "step": 1, "made_by": {}}, path)
+    with pytest.raises(InputError, match="no checkpoint of this training"):
+        resume(path, {}, {})
+    assert not Path("went_off").exists()
+
+
+def test_random_numbers_follow_the_seed_inside_and_only_there() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(1, torch.device("cpu")):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(3), expected)
+    with seeded(1, torch.device("cpu")):
+        assert torch.equal(torch.rand(3), inside)
+
+
+@given(st.integers(2, 500), st.integers(1, 100))
+def test_the_rate_rises_then_falls(steps: int, warmup: int) -> None:
+    factors = [warmup_cosine(k, steps + warmup, warmup) for k in range(steps + warmup + 1)]
+    top = factors.index(max(factors))
+    assert factors[:top] == sorted(factors[:top])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    assert math.isclose(max(factors), 1.0)
+    assert math.isclose(factors[-1], 0.02)
+
+
+def test_turns_are_the_eight_symmetries_of_the_square() -> None:
+    square = torch.arange(4).view(2, 2)
+    turned = {tuple(turn(square, q, m).flatten().tolist()) for q in range(4) for m in (False, True)}
+    assert len(turned) == 8
+    assert torch.equal(turn(turn(square, 1, False), 3, False), square)
+    assert torch.equal(turn(turn(square, 0, True), 0, True), square)
