@@ -21,6 +21,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+from diffusers.utils import is_accelerate_available
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -253,7 +254,9 @@ def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
         )
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        pipe = CRSDiffPipeline.from_pretrained(folder, use_safetensors=True)
+        pipe = CRSDiffPipeline.from_pretrained(
+            folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)

@@ -38,7 +38,7 @@ class AutoencoderRecipe:
     decoder_layers: tuple[int, ...] = (0, 1, 2, 2)
     crop: int = 128
     batch: int = 8
-    steps: int = 2600
+    steps: int = 3400
     warmup: int = 100
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-3

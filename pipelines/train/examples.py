@@ -28,7 +28,8 @@ class ConditionMix:
         controls: (probability, slots given) of each combination.
         drop_text: probability that a sample with controls goes without text.
         drop_content: the same of the content image.
-        drop_metadata: probability that all metadata is dropped; else each field with a fifth.
+        drop_metadata: probability that all metadata is dropped.
+        drop_field: probability of each field to be dropped, where not all are.
         drop_all: probability that a sample without controls goes without text and content too.
     """
 
@@ -44,6 +45,7 @@ class ConditionMix:
     drop_text: float = 0.5
     drop_content: float = 0.6
     drop_metadata: float = 0.3
+    drop_field: float = 0.2
     drop_all: float = 0.7
 
     @property
@@ -146,7 +148,7 @@ def draw_batch(
         if bare or rng.random() < mix.drop_content:
             content[k] = 0
         values = pack.metadata[row].copy()
-        lost = 1.0 if rng.random() < mix.drop_metadata else 0.2
+        lost = 1.0 if rng.random() < mix.drop_metadata else mix.drop_field
         values[rng.random(len(values)) < lost] = np.nan
         metadata.append(values)
     return Batch(

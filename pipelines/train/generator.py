@@ -6,6 +6,8 @@ loss weighted by min-SNR (Hang et al. 2023) with a floor of one, averaged weight
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -215,13 +217,22 @@ class Trainer:
     def export(self) -> CRSDiffPipeline:
         """Save the averaged pipeline in half precision to ``out`` and return it as loaded."""
         self.ema.swap()
-        self.pipeline().save_pretrained(self.out)
+        save_half(self.pipeline(), self.out)
         self.ema.swap()
-        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(self.out, use_safetensors=True).to(
-            torch.float16
+        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
+            self.out, use_safetensors=True, low_cpu_mem_usage=False
         )
-        pipe.save_pretrained(self.out)
         return pipe
+
+
+def save_half(pipe: CRSDiffPipeline, out: Path) -> None:
+    """Save a copy of the pipeline in half precision, without a word on where its parts lay."""
+    copy.deepcopy(pipe).to(torch.float16).save_pretrained(out)
+    for path in out.rglob("*.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            text = json.dumps(config, indent=2, sort_keys=True)
+            path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def train_generator(

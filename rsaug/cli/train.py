@@ -13,6 +13,7 @@ from rsaug.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from diffusers import AutoencoderDC
 
     from rsaug.pipelines.train.autoencoder import AutoencoderRecipe
     from rsaug.pipelines.train.generator import GeneratorRecipe
@@ -60,10 +61,11 @@ def autoencoder(
 
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
+    where = _pick_device(device)
     recipe = _adapt(AutoencoderRecipe(seed=seed), steps=steps, batch=batch)
     chips = np.concatenate([read_chips(folder, "train", 256) for folder in data])
     typer.echo(f"{len(chips)} chips of 256x256 px")
-    train_autoencoder(chips, out, lpips, recipe, typer.echo, device=_pick_device(device))
+    train_autoencoder(chips, out, lpips, recipe, typer.echo, device=where)
 
 
 @app.command()
@@ -94,24 +96,30 @@ def generator(
     import functools
     import operator
 
-    from diffusers import AutoencoderDC
-
     from rsaug.pipelines.generate import DEFAULT_MODEL
     from rsaug.pipelines.train.generator import GeneratorRecipe, train_generator
     from rsaug.pipelines.train.pack import read_pack
 
+    where = _pick_device(device)
+    vae = _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
     packs = [read_pack(folder, "train", gsd_m=gsd) for folder in data]
     weights = _weights(packs, share)
     recipe = _adapt(GeneratorRecipe(seed=seed), steps=steps, batch=batch)
-    where = autoencoder or DEFAULT_MODEL / "vae"
-    try:
-        vae = AutoencoderDC.from_pretrained(where, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"There is no autoencoder in {where}.") from error
     typer.echo(f"{sum(map(len, packs))} examples from {len(packs)} folders")
     pack = functools.reduce(operator.add, packs)
-    train_generator(pack, weights, vae, out, recipe, typer.echo, device=_pick_device(device))
+    train_generator(pack, weights, vae, out, recipe, typer.echo, device=where)
     typer.echo(f"The model is in {out}; use it with: rsaug synth --model {out}")
+
+
+def _load_autoencoder(folder: Path) -> AutoencoderDC:
+    from diffusers import AutoencoderDC
+
+    if not folder.is_dir():
+        raise InputError(f"There is no autoencoder in {folder}.")
+    try:
+        return AutoencoderDC.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"The autoencoder in {folder} cannot be loaded: {error}") from error
 
 
 def _adapt(recipe: _Recipe, **given: int | None) -> _Recipe:

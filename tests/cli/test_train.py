@@ -59,6 +59,7 @@ def test_from_tiles_to_a_model_that_synth_takes(train: Command) -> None:
         ("autoencoder --data tiles --lpips none.safetensors", "no LPIPS file none.safetensors"),
         ("generator --data none", "neither roads.geojson nor masks/"),
         ("generator --data tiles --autoencoder none", "no autoencoder in none"),
+        ("generator --data tiles --autoencoder tiles", "tiles cannot be loaded"),
         ("generator --data tiles --share 1 --share 2", "1 folders need as many shares"),
         ("generator --data tiles --share -1", "none negative"),
         ("generator --data tiles --device abacus", "'abacus' is not to be had"),
