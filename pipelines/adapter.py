@@ -9,8 +9,10 @@ FDN after Zhao et al., "Uni-ControlNet", NeurIPS 2023.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -131,7 +133,66 @@ class LocalResBlock(nn.Module):
         h = self.conv1(F.silu(self.norm1(x, modulation[0])))
         h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h, modulation[1])))
-        return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        out: Tensor = h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return out
+
+
+class AdapterLevel(nn.Module):
+    """One resolution of the encoder copy: residual blocks, attention, and the way down.
+
+    Args:
+        local: the first residual block, which the controls come in by.
+        resnets: the further ones.
+        attentions: one a residual block, or none.
+        downsample: halves the size; None at the last level.
+    """
+
+    def __init__(
+        self,
+        local: LocalResBlock,
+        resnets: Iterable[ResnetBlock2D],
+        attentions: Iterable[Transformer2DModel],
+        downsample: Downsample2D | None,
+    ) -> None:
+        super().__init__()
+        self.local = local
+        self.resnets = nn.ModuleList(resnets)
+        self.attentions = nn.ModuleList(attentions)
+        self.downsample = downsample
+
+    def modulation(self, feature: Tensor) -> Modulation:
+        """Scale and shift of both norms of the first block for an injected ``feature``."""
+        return [norm.modulation(feature) for norm in (self.local.norm1, self.local.norm2)]
+
+    def forward(
+        self, x: Tensor, temb: Tensor, context: Tensor, modulation: Modulation
+    ) -> list[Tensor]:
+        """Activations after each block and after the way down; the last one goes on."""
+        taps = []
+        for k in range(1 + len(self.resnets)):
+            x = self.local(x, temb, modulation) if k == 0 else self.resnets[k - 1](x, temb)
+            if self.attentions:
+                x = self.attentions[k](x, context, return_dict=False)[0]
+            taps.append(x)
+        if self.downsample is not None:
+            taps.append(self.downsample(x))
+        return taps
+
+
+class AdapterMiddle(nn.Module):
+    """The middle block: attention between two residual blocks."""
+
+    def __init__(self, resnets: Iterable[ResnetBlock2D], attention: Transformer2DModel) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(resnets)
+        self.attention = attention
+
+    def forward(self, x: Tensor, temb: Tensor, context: Tensor) -> Tensor:
+        """Output, same shape as ``x``."""
+        x = self.resnets[0](x, temb)
+        x = self.attention(x, context, return_dict=False)[0]
+        out: Tensor = self.resnets[1](x, temb)
+        return out
 
 
 class LocalAdapter(ModelMixin, ConfigMixin):
@@ -205,24 +266,19 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         taps = [(widths[0], targets[0])]
         for k, width in enumerate(widths):
             before = widths[max(k - 1, 0)]
-            level = nn.Module()
-            level.local = LocalResBlock(before, width, inject_channels[k], temb, norm_num_groups)
-            level.resnets = nn.ModuleList(
-                resblock(width, width) for _ in range(layers_per_block - 1)
+            last = k + 1 == len(widths)
+            self.levels.append(
+                AdapterLevel(
+                    LocalResBlock(before, width, inject_channels[k], temb, norm_num_groups),
+                    [resblock(width, width) for _ in range(layers_per_block - 1)],
+                    [transformer(width) for _ in range(layers_per_block * attention_levels[k])],
+                    None if last else Downsample2D(width, True, out_channels=width, name="op"),
+                )
             )
-            attends = attention_levels[k]
-            level.attentions = nn.ModuleList(
-                transformer(width) for _ in range(layers_per_block if attends else 0)
-            )
-            taps += [(width, targets[k])] * layers_per_block
-            level.downsample = None
-            if k + 1 < len(widths):
-                level.downsample = Downsample2D(width, use_conv=True, out_channels=width, name="op")
-                taps.append((width, targets[k]))
-            self.levels.append(level)
-        self.mid = nn.Module()
-        self.mid.resnets = nn.ModuleList(resblock(widths[-1], widths[-1]) for _ in range(2))
-        self.mid.attention = transformer(widths[-1])
+            taps += [(width, targets[k])] * (layers_per_block + (not last))
+        self.mid = AdapterMiddle(
+            [resblock(widths[-1], widths[-1]) for _ in range(2)], transformer(widths[-1])
+        )
         self.down_outputs = nn.ModuleList(_zeroed(nn.Conv2d(i, o, 1)) for i, o in taps)
         self.mid_output = _zeroed(nn.Conv2d(widths[-1], targets[-1], 1))
 
@@ -239,9 +295,9 @@ class LocalAdapter(ModelMixin, ConfigMixin):
             controls = torch.cat([controls, planes.expand(-1, -1, *controls.shape[-2:])], 1)
         features = self.pyramid(controls)
         return [
-            norm.modulation(feature)
+            pair
             for level, feature in zip(self.levels, features, strict=True)
-            for norm in (level.local.norm1, level.local.norm2)
+            for pair in cast("AdapterLevel", level).modulation(feature)
         ]
 
     def forward(
@@ -264,20 +320,9 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         x = self.conv_in(sample)
         taps = [x]
         for k, level in enumerate(self.levels):
-            for j in range(self.config.layers_per_block):
-                if j == 0:
-                    x = level.local(x, temb, modulation[2 * k : 2 * k + 2])
-                else:
-                    x = level.resnets[j - 1](x, temb)
-                if len(level.attentions):
-                    x = level.attentions[j](x, encoder_hidden_states, return_dict=False)[0]
-                taps.append(x)
-            if level.downsample is not None:
-                x = level.downsample(x)
-                taps.append(x)
-        x = self.mid.resnets[0](x, temb)
-        x = self.mid.attention(x, encoder_hidden_states, return_dict=False)[0]
-        x = self.mid.resnets[1](x, temb)
+            taps += level(x, temb, encoder_hidden_states, modulation[2 * k : 2 * k + 2])
+            x = taps[-1]
+        x = self.mid(x, temb, encoder_hidden_states)
         down = tuple(conv(tap) for conv, tap in zip(self.down_outputs, taps, strict=True))
         return AdapterOutput(down, self.mid_output(x))
 

@@ -40,8 +40,8 @@ class ContentAdapter(ModelMixin, ConfigMixin):
 
         An absent image is the zero vector, which gives constant tokens.
         """
-        x = self.ff2(self.norm2(self.ff1(self.norm1(content))))
-        return x.unflatten(1, (self.config.tokens, self.config.cross_attention_dim))
+        x: Tensor = self.ff2(self.norm2(self.ff1(self.norm1(content))))
+        return x.view(len(x), self.config.tokens, self.config.cross_attention_dim)
 
 
 def latent_statistics(latent: Tensor) -> Tensor:

@@ -254,13 +254,14 @@ def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
         )
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        pipe = CRSDiffPipeline.from_pretrained(
+        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device, dtype)
+    pipe.to(device, dtype)
+    return pipe
 
 
 def folder_digest(folder: Path) -> str:

@@ -104,7 +104,7 @@ class MetadataEmbedding(ModelMixin, ConfigMixin):
         waves = interleaved_sinusoid(scaled, self.config.embedding_dim)
         out = []
         for k, project in enumerate(self.projections):
-            vector = project(waves[:, k].to(project.weight.dtype))
+            vector = project(waves[:, k].to(self.dtype))
             if self.null is not None:
                 vector = torch.where(absent[:, k, None], self.null[k].to(vector.dtype), vector)
             out.append(vector)

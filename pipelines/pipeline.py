@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
@@ -30,7 +29,7 @@ class CRSDiffOutput(BaseOutput):
         images: (n, height, width, 3) float in [0, 1], or the final latents (n, c, h, w).
     """
 
-    images: np.ndarray | Tensor
+    images: Any
 
 
 class CRSDiffPipeline(DiffusionPipeline):
@@ -95,23 +94,26 @@ class CRSDiffPipeline(DiffusionPipeline):
             default_steps=default_steps,
             default_guidance=default_guidance,
         )
-        levels = getattr(vae.config, "encoder_block_out_channels", None)
-        levels = levels or getattr(vae.config, "block_out_channels", ())
+        deep = isinstance(vae, AutoencoderDC)
+        levels = vae.config["encoder_block_out_channels" if deep else "block_out_channels"]
         self.vae_scale_factor = 2 ** (len(levels) - 1)
 
     def encode_prompt(self, prompts: Sequence[str]) -> Tensor:
         """Context tokens (n, length, dim) of ``prompts``; the empty string is "no text"."""
         device = self._execution_device
+        tokens: Tensor
         if isinstance(self.text_encoder, CaptionEncoder):
-            return self.text_encoder(self.text_encoder.tokenize(prompts).to(device))
-        tokens = self.tokenizer(
+            tokens = self.text_encoder(self.text_encoder.tokenize(prompts).to(device))
+            return tokens
+        ids = self.tokenizer(
             list(prompts),
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
         )
-        return self.text_encoder(tokens.input_ids.to(device))[0]
+        tokens = self.text_encoder(ids.input_ids.to(device))[0]
+        return tokens
 
     def encode_content(self, images: Tensor | None, count: int) -> Tensor:
         """Embeddings (count, content_dim) of ``images`` (n, 3, h, w) in [-1, 1], zero without."""
@@ -128,8 +130,10 @@ class CRSDiffPipeline(DiffusionPipeline):
 
     def _encode_latent(self, images: Tensor) -> Tensor:
         encoded = self.vae.encode(images)
-        latent = encoded.latent if hasattr(encoded, "latent") else encoded.latent_dist.mode()
-        return latent * self.vae.config.scaling_factor
+        deep = isinstance(self.vae, AutoencoderDC)
+        latent: Tensor = encoded.latent if deep else encoded.latent_dist.mode()
+        scale: float = self.vae.config.scaling_factor
+        return latent * scale
 
     def check_inputs(
         self,
@@ -176,7 +180,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         return_dict: bool = True,
         callback_on_step_end: Callable[..., dict[str, Tensor]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> CRSDiffOutput | tuple[np.ndarray | Tensor]:
+    ) -> Any:
         """Imagery for a batch of control stacks.
 
         Args:
@@ -198,7 +202,8 @@ class CRSDiffPipeline(DiffusionPipeline):
             callback_on_step_end_tensor_inputs: names of the tensors it gets; only ``latents``.
 
         Returns:
-            Images (n, h, w, 3).
+            A :class:`CRSDiffOutput` with images (n, h, w, 3), or (n, 3, h, w) as ``pt``; a tuple of
+            them without ``return_dict``.
 
         Raises:
             ValueError: when the inputs do not fit the model or each other.
@@ -266,7 +271,7 @@ class CRSDiffPipeline(DiffusionPipeline):
                 )
 
         # 5. Decode
-        images: np.ndarray | Tensor = latents
+        images: Any = latents
         if output_type != "latent":
             decoded = self.vae.decode(latents.to(dtype) / self.vae.config.scaling_factor).sample
             images = (decoded.float() / 2 + 0.5).clamp(0, 1)

@@ -75,4 +75,5 @@ class CaptionEncoder(ModelMixin, ConfigMixin):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Tokens (n, max_length, dim) of token ``ids`` (n, max_length)."""
-        return self.norm(self.encoder(self.words(ids) + self.positions))
+        tokens: Tensor = self.norm(self.encoder(self.words(ids) + self.positions))
+        return tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -153,8 +154,8 @@ def test_gsd_in_metres_in_a_crs_in_feet() -> None:
         ({"crs": CRS.from_epsg(4978)}, "EPSG:4978 is not a projected CRS"),
     ],
 )
-def test_what_makes_no_grid_is_refused(change: dict[str, object], reason: str) -> None:
-    arguments = {"crs": UTM, "gsd_m": 0.6, "tile_size": 256, "overlap": 0} | change
+def test_what_makes_no_grid_is_refused(change: dict[str, Any], reason: str) -> None:
+    arguments: dict[str, Any] = {"crs": UTM, "gsd_m": 0.6, "tile_size": 256, "overlap": 0} | change
     with pytest.raises(InputError, match=reason):
         TileGrid(**arguments)
 

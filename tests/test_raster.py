@@ -28,7 +28,10 @@ def pixel_centres(tile: Tile) -> NDArray[np.object_]:
     """Points in the middle of the pixels, (rows, cols)."""
     rows, cols = np.mgrid[0.5 : tile.shape[0], 0.5 : tile.shape[1]]
     left, _, _, top = tile.bounds
-    return shapely.points(left + cols * tile.transform.a, top - rows * tile.transform.a)
+    points: NDArray[np.object_] = shapely.points(
+        left + cols * tile.transform.a, top - rows * tile.transform.a
+    )
+    return points
 
 
 def holding(shape: shapely.Geometry, tile: Tile) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -86,7 +89,9 @@ def test_large_shapes_are_cut_without_a_trace() -> None:
 
 def test_nothing_burns_to_zero() -> None:
     burned = burn([], TILE)
-    assert (burned.dtype, burned.shape, burned.any()) == (np.uint8, (64, 64), False)
+    assert burned.dtype == np.uint8
+    assert burned.shape == (64, 64)
+    assert not burned.any()
 
 
 def noise(bands: int, dtype: str = "uint8") -> NDArray[np.generic]:

@@ -94,7 +94,7 @@ def test_layer_without_highway_column_is_roads() -> None:
 
 
 def test_what_is_no_road_is_dropped_by_reason() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"highway": "residential"},
         {"highway": "footway"},
         {"highway": "footway"},

@@ -53,7 +53,8 @@ def toy_adapter(**changes: Any) -> LocalAdapter:
         "inject_channels": (8, 8),
         "norm_num_groups": 8,
     }
-    return LocalAdapter(**(arguments | changes)).eval()
+    adapter: LocalAdapter = LocalAdapter(**(arguments | changes)).eval()
+    return adapter
 
 
 def toy_pipeline(*, guide_controls: bool = True) -> Any:
@@ -92,7 +93,7 @@ def toy_pipeline(*, guide_controls: bool = True) -> Any:
             clip_sample=False,
         ),
         guide_controls=guide_controls,
-        trained_controls=("road",),
+        trained_controls=["road"],
         default_steps=3,
         default_guidance=2.0,
     )

@@ -67,7 +67,7 @@ def read_chips(folder: Path, split: str, size: int, blank: int = 250) -> np.ndar
     chips = []
     for tile_id in read_index(folder, split)["id"]:
         rgb = read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0)
-        for row, col in cut_windows(*rgb.shape[:2], size):
+        for row, col in cut_windows(rgb.shape[0], rgb.shape[1], size):
             chip = rgb[row : row + size, col : col + size]
             if (chip.min(axis=2) >= blank).mean() <= 0.02:
                 chips.append(chip)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,6 @@ from rsaug.pipelines.train.pack import Pack
 
 # What may change when a run is taken up again.
 _FREE = ("steps", "sampler", "sampling_steps", "guidance")
-
-NETWORKS = ("unet", "local_adapter", "metadata_embedding", "content_adapter", "text_encoder")
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,14 @@ class Trainer:
         preset = recipe.preset.fitted(vae.config.latent_channels, metadata_ranges(pack.metadata))
         unet, adapter, metadata, content = make_networks(preset)
         text = CaptionEncoder(words, dim=unet.config.cross_attention_dim)
-        self.networks = (
-            nn.ModuleDict(
-                dict(zip(NETWORKS, (unet, adapter, metadata, content, text), strict=True))
-            )
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
+        self.parts: dict[str, Any] = {
+            "unet": unet,
+            "local_adapter": adapter,
+            "metadata_embedding": metadata,
+            "content_adapter": content,
+            "text_encoder": text,
+        }
+        self.networks = nn.ModuleDict(self.parts).to(device).to(memory_format=torch.channels_last)
         self.scheduler = make_scheduler()
         self.ema = Ema(self.networks.parameters(), recipe.ema_decay)
         self.optimizer = torch.optim.AdamW(
@@ -149,7 +149,7 @@ class Trainer:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
         """The networks' v for noisy latents (n, c, h, w) at ``timesteps`` (n,)."""
-        net = self.networks
+        net = self.parts
         with torch.autocast(self.device.type, torch.bfloat16):
             text = net["text_encoder"](net["text_encoder"].tokenize(batch.prompts).to(self.device))
             context = torch.cat([text, net["content_adapter"](batch.content)], 1)
@@ -211,7 +211,7 @@ class Trainer:
             trained_controls=list(recipe.mix.slots),
             default_steps=recipe.sampling_steps,
             default_guidance=recipe.guidance,
-            **{name: self.networks[name] for name in NETWORKS},
+            **self.parts,
         )
 
     def export(self) -> CRSDiffPipeline:

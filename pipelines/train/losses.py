@@ -31,17 +31,18 @@ class LPIPS(nn.Module):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, k, s, p) for i, o, k, s, p, _ in _ALEXNET)
+        convs = [nn.Conv2d(i, o, k, s, p) for i, o, k, s, p, _ in _ALEXNET]
         heads = [nn.Parameter(torch.zeros(1, o, 1, 1)) for _, o, *_ in _ALEXNET]
-        self.heads = nn.ParameterList(heads)
+        self.convs, self.heads = nn.ModuleList(convs), nn.ParameterList(heads)
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
         state = load_file(weights)
         with torch.no_grad():
-            for k, conv in enumerate(self.convs):
-                conv.weight.copy_(state[f"conv{k}.weight"])
-                conv.bias.copy_(state[f"conv{k}.bias"])
-                self.heads[k].copy_(state[f"lin{k}.weight"])
+            for k, (conv, head) in enumerate(zip(convs, heads, strict=True)):
+                conv.load_state_dict(
+                    {name: state[f"conv{k}.{name}"] for name in ("weight", "bias")}
+                )
+                head.copy_(state[f"lin{k}.weight"])
         self.requires_grad_(False)
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -57,15 +58,12 @@ class Pack:
 
     def __add__(self, other: Pack) -> Pack:
         """Examples of both, ours first."""
-        mine, theirs = vars(self), vars(other)
-        return Pack(
-            **{
-                name: mine[name] + theirs[name]
-                if name == "captions"
-                else np.concatenate([mine[name], theirs[name]])
-                for name in mine
-            }
-        )
+        arrays: dict[str, Any] = {
+            name: np.concatenate([mine, getattr(other, name)])
+            for name, mine in vars(self).items()
+            if name != "captions"
+        }
+        return Pack(captions=self.captions + other.captions, **arrays)
 
 
 def read_pack(folder: Path, split: str, size: int = 256, gsd_m: float | None = None) -> Pack:
@@ -148,7 +146,7 @@ def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) 
                 f"The mask of {tile_id} in {folder} is {mask.shape} pixels, its image "
                 f"{image.shape[:2]}."
             )
-        for row, col in cut_windows(*image.shape[:2], size):
+        for row, col in cut_windows(image.shape[0], image.shape[1], size):
             window = np.s_[row : row + size, col : col + size]
             if (image[window].min(axis=2) >= 250).mean() > 0.02:
                 continue
@@ -169,7 +167,7 @@ def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) 
     return _stack(rows)
 
 
-def _stack(rows: list[dict[str, object]]) -> Pack:
+def _stack(rows: list[dict[str, Any]]) -> Pack:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     captions = columns.pop("captions")
     return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})
@@ -188,7 +186,8 @@ def _vegetation(rgb: NDArray[np.uint8], nir_path: Path) -> NDArray[np.uint8]:
         nir = src.read(1).astype(np.float32)
     red = rgb[..., 0].astype(np.float32)
     ndvi = (nir - red) / np.maximum(nir + red, 1)
-    return (ndvi > _VEGETATION_NDVI).astype(np.uint8)
+    plants: NDArray[np.uint8] = (ndvi > _VEGETATION_NDVI).astype(np.uint8)
+    return plants
 
 
 def _read_captions(path: Path, split: str) -> dict[str, tuple[str, ...]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderDC
 
-    from rsaug.pipelines.train.autoencoder import AutoencoderRecipe
-    from rsaug.pipelines.train.generator import GeneratorRecipe
     from rsaug.pipelines.train.pack import Pack
 
 app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=True)
@@ -37,7 +34,6 @@ _Steps = Annotated[
     int | None, typer.Option("--steps", help=f"Optimisation steps. {_DEFAULT}", min=1)
 ]
 _Batch = Annotated[int | None, typer.Option("--batch", help=f"Samples a step. {_DEFAULT}", min=1)]
-_Recipe = TypeVar("_Recipe", bound="AutoencoderRecipe | GeneratorRecipe")
 
 
 @app.command()
@@ -62,7 +58,7 @@ def autoencoder(
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
     where = _pick_device(device)
-    recipe = _adapt(AutoencoderRecipe(seed=seed), steps=steps, batch=batch)
+    recipe = AutoencoderRecipe(seed=seed, **_given(steps=steps, batch=batch))
     chips = np.concatenate([read_chips(folder, "train", 256) for folder in data])
     typer.echo(f"{len(chips)} chips of 256x256 px")
     train_autoencoder(chips, out, lpips, recipe, typer.echo, device=where)
@@ -104,7 +100,7 @@ def generator(
     vae = _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
     packs = [read_pack(folder, "train", gsd_m=gsd) for folder in data]
     weights = _weights(packs, share)
-    recipe = _adapt(GeneratorRecipe(seed=seed), steps=steps, batch=batch)
+    recipe = GeneratorRecipe(seed=seed, **_given(steps=steps, batch=batch))
     typer.echo(f"{sum(map(len, packs))} examples from {len(packs)} folders")
     pack = functools.reduce(operator.add, packs)
     train_generator(pack, weights, vae, out, recipe, typer.echo, device=where)
@@ -122,9 +118,9 @@ def _load_autoencoder(folder: Path) -> AutoencoderDC:
         raise InputError(f"The autoencoder in {folder} cannot be loaded: {error}") from error
 
 
-def _adapt(recipe: _Recipe, **given: int | None) -> _Recipe:
-    """The recipe with what was given on the command line."""
-    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+def _given(**options: int | None) -> dict[str, Any]:
+    """What was given on the command line; the rest is the recipe's own."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:

@@ -66,7 +66,9 @@ def test_tile_without_roads_is_zero() -> None:
     line = shapely.LineString([(0, 0), (1, 1)])
     surfaces = road_surfaces(gpd.GeoDataFrame(geometry=[line], crs=UTM), UTM).surfaces
     mask = road_mask(surfaces, GRID.tile(-400, 900))
-    assert (mask.dtype, mask.shape, mask.any()) == (np.uint8, (32, 32), False)
+    assert mask.dtype == np.uint8
+    assert mask.shape == (32, 32)
+    assert not mask.any()
 
 
 def test_surfaces_in_another_crs_are_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy import SIDE, controls, toy_adapter
 
-from rsaug.pipelines.adapter import LocalAdapter, SpatialSelfAttention
+from rsaug.pipelines.adapter import AdapterLevel, LocalAdapter, SpatialSelfAttention
 from rsaug.pipelines.content import ContentAdapter
 from rsaug.pipelines.presets import DEFAULT, SD15, make_networks
 
@@ -71,7 +71,9 @@ def test_attention_is_unscaled(channels_last: bool) -> None:
 def test_modulation_is_neutral_without_features() -> None:
     """Unmodulated, FDN is a plain group norm after the attention."""
     adapter = toy_adapter()
-    norm = adapter.levels[0].local.norm1
+    level = adapter.levels[0]
+    assert isinstance(level, AdapterLevel)
+    norm = level.local.norm1
     x = torch.randn(1, 8, 4, 4)
     zero = torch.zeros_like(x)
     expected = torch.nn.functional.group_norm(norm.attention(x), 8)
@@ -80,8 +82,8 @@ def test_modulation_is_neutral_without_features() -> None:
 
 def test_presence_tells_empty_from_absent() -> None:
     adapter = toy_adapter()
-    for conv in adapter.pyramid.outputs:
-        torch.nn.init.normal_(conv.weight)
+    for weight in adapter.pyramid.outputs.parameters():
+        torch.nn.init.normal_(weight)
     maps = torch.zeros(1, 18, SIDE, SIDE)
     empty = adapter.encode_controls(maps, torch.tensor([[0, 0, 0, 1.0, 0, 0]]))
     absent = adapter.encode_controls(maps, torch.zeros(1, 6))

@@ -141,7 +141,7 @@ def test_land_cover_is_thinned_out_at_random() -> None:
     pack = make_pack(1)
     pack.areas[:, : SIDE // 2] = 0
     rng = np.random.default_rng(0)
-    kinds = Counter()
+    kinds: Counter[frozenset[str]] = Counter()
     for _ in range(400):
         colours = control_maps(pack, 0, ("seg",), rng)[15:18].transpose(1, 2, 0)
         names = frozenset(

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rsaug.errors import InputError
-from rsaug.pipelines.train.loop import Ema, resume, save_checkpoint, seeded, turn, warmup_cosine
+from rsaug.pipelines.train.loop import (
+    Ema,
+    Stateful,
+    resume,
+    save_checkpoint,
+    seeded,
+    turn,
+    warmup_cosine,
+)
 
 
 def layer(value: float) -> nn.Linear:
@@ -43,7 +51,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     old, new = Ema(before.parameters()), Ema(after.parameters())
     old.update()
     save_checkpoint(path, {"net": before, "ema": old}, 7, {"seed": 1, "widths": (1, 2)})
-    parts = {"net": after, "ema": new}
+    parts: dict[str, Stateful] = {"net": after, "ema": new}
     assert resume(path, parts, {"seed": 1, "widths": (1, 2)}) == 7
     assert after.weight.item() == 2.0
     assert (new.step, new.shadow[0].item()) == (1, 2.0)
