@@ -82,6 +82,7 @@ DEFAULT = Preset(
         "num_attention_heads": 4,
         "stem_channels": (16, 32, 32, 64, 64),
         "inject_channels": (96, 128, 160),
+        "zero_init": False,
     },
     content={"cross_attention_dim": _CONTEXT},
     metadata={

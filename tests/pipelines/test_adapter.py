@@ -6,6 +6,7 @@ import pytest
 import torch
 from toy import SIDE, controls, toy_adapter
 
+from rsaug.conditions.stack import SLOTS
 from rsaug.pipelines.adapter import AdapterLevel, LocalAdapter, SpatialSelfAttention
 from rsaug.pipelines.content import ContentAdapter
 from rsaug.pipelines.presets import DEFAULT, SD15, make_networks
@@ -121,3 +122,20 @@ def test_absent_content_is_constant() -> None:
     assert tokens.shape == (3, 4, 16)
     assert torch.equal(tokens[0], tokens[2])
     assert tokens.abs().max() > 0
+
+
+@pytest.mark.parametrize("zero_init", [True, False])
+def test_an_untrained_adapter_says_nothing_or_follows_the_road(zero_init: bool) -> None:
+    adapter = toy_adapter(zero_init=zero_init)
+    maps, present = controls(1, SLOTS.index("road"))
+    modulation = adapter.encode_controls(maps, present)
+    moved = torch.stack([scale.std((0, 2, 3)).mean() for scale, _ in modulation])
+    context = torch.zeros(1, 3, 16)
+    out = adapter(torch.randn(1, 4, 8, 8), torch.tensor([5]), context, modulation)
+    if zero_init:
+        assert not any(residual.any() for residual in (*out.down, out.mid))
+        assert not moved.any()
+    else:
+        assert all(residual.any() for residual in (*out.down, out.mid))
+        # The road map comes through the whole pyramid.
+        assert moved.min() > 0.01
