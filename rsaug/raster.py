@@ -65,6 +65,7 @@ def write_cog(
     *,
     descriptions: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    xmp: str | None = None,
 ) -> None:
     """Write a tile as a cloud-optimized GeoTIFF: lossless, no overviews, no nodata.
 
@@ -77,12 +78,13 @@ def write_cog(
         tile: Gives the CRS and the transform.
         descriptions: One a band.
         tags: Metadata of the file.
+        xmp: An XMP packet to embed.
 
     Raises:
         InputError: if the array does not fit the tile, or the descriptions do not fit the array.
         OutputError: if the file cannot be written.
     """
-    write_whole(path, encode_cog(array, tile, descriptions=descriptions, tags=tags))
+    write_whole(path, encode_cog(array, tile, descriptions=descriptions, tags=tags, xmp=xmp))
 
 
 def encode_cog(
@@ -91,6 +93,7 @@ def encode_cog(
     *,
     descriptions: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    xmp: str | None = None,
 ) -> bytes:
     """The bytes of the file that `write_cog` writes; arguments and errors are the same."""
     if array.ndim != 3 or array.shape[1:] != tile.shape:
@@ -121,6 +124,10 @@ def encode_cog(
             for band, description in enumerate(descriptions or (), start=1):
                 dst.set_band_description(band, description)
             dst.update_tags(**(tags or {}))
+            if xmp is not None:
+                # rasterio joins name and value by "="; GDAL wants the bare packet.
+                name, _, value = xmp.partition("=")
+                dst.update_tags(ns="xml:XMP", **{name: value})
             dst.write(array)
         return bytes(memory.getbuffer())
 

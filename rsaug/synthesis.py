@@ -400,6 +400,7 @@ class _Workshop:
                 job.request.tile,
                 descriptions=("red", "green", "blue"),
                 tags=job.provenance.tags(),
+                xmp=job.provenance.xmp(),
             )
             self._finish(job)
         return len(batch)

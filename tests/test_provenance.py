@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.io import MemoryFile
 
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
@@ -23,7 +24,7 @@ from rsaug.provenance import (
     read_key,
     read_provenance,
 )
-from rsaug.raster import write_cog
+from rsaug.raster import encode_cog, write_cog
 
 GRID = TileGrid(parse_crs(32635), 0.5, 128)
 TILE = GRID.tile(-3, 5)
@@ -82,6 +83,17 @@ def test_xmp_is_well_formed_and_says_what_iptc_asks_for(model: str, prompt: str)
         # What XML cannot write is left out, everything else comes through.
         assert (description.get(f"{iptc}{name}") or "") == "".join(c for c in text if in_xml(c))
     assert packet.endswith('<?xpacket end="w"?>')
+
+
+@given(prompt=TEXT)
+def test_xmp_is_embedded_as_it_is(prompt: str) -> None:
+    packet = dataclasses.replace(NOTE, prompt=prompt).xmp()
+    image = np.zeros((3, *TILE.shape), dtype=np.uint8)
+    content = encode_cog(image, TILE, tags=NOTE.tags(), xmp=packet)
+    assert packet.encode() in content
+    with MemoryFile(content) as memory, memory.open() as src:
+        assert src.tags(ns="xml:XMP")["xml:XMP"] == packet
+        assert src.tags()["RSAUG_SYNTHETIC"] == "YES"
 
 
 def stack(**slots: float) -> ControlStack:
