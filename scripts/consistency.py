@@ -17,15 +17,16 @@ import torch
 import typer
 from numpy.typing import NDArray
 
+from rsaug.cli import Commands
 from rsaug.downstream.consistency import ConsistencyResult, compare, evaluate, synthesise
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.downstream.segmenter import WEIGHTS_FILE, RoadSegmenter, SegmenterConfig
 from rsaug.downstream.training import SegmenterRecipe, train_segmenter
-from rsaug.errors import InputError, RsaugError
+from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.pipelines.generate import load_generator
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)
 
 _ARRAYS = ("images", "masks", "places")
 
@@ -148,14 +149,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def main() -> None:
-    """Run a command; what the user can put right ends in one sentence and exit code 2."""
-    try:
-        app()
-    except RsaugError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from error
-
-
 if __name__ == "__main__":
-    main()
+    app()

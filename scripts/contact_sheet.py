@@ -16,17 +16,18 @@ import rasterio
 import typer
 from numpy.typing import NDArray
 
+from rsaug.cli import Commands
 from rsaug.conditions.landcover import colourise, land_areas, landcover_map
 from rsaug.conditions.stack import CHANNEL_NAMES
 from rsaug.downstream.consistency import place_request
 from rsaug.downstream.roadtiles import read_road_tiles
-from rsaug.errors import InputError, RsaugError
+from rsaug.errors import InputError
 from rsaug.folder import RunFolder, item_name
 from rsaug.pipelines.generate import load_generator
 from rsaug.raster import read_rgb
 from rsaug.vectors import read_vectors
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)
 
 _INCHES, _DPI = 1.6, 150
 _Thing = TypeVar("_Thing")
@@ -135,14 +136,5 @@ def _draw(sheet: Sequence[Row], out: Path) -> None:
     typer.echo(f"{len(sheet)} tiles in {out}")
 
 
-def main() -> None:
-    """Run a command; what the user can put right ends in one sentence and exit code 2."""
-    try:
-        app()
-    except RsaugError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from error
-
-
 if __name__ == "__main__":
-    main()
+    app()

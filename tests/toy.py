@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderDC, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderDC
 
 from rsaug.pipelines.adapter import LocalAdapter
-from rsaug.pipelines.content import ContentAdapter
-from rsaug.pipelines.metadata import MetadataEmbedding
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.presets import Preset, make_networks
 from rsaug.pipelines.text import CaptionEncoder
+from rsaug.pipelines.train.generator import make_scheduler
 
 SIDE = 64
-WIDTHS = (16, 32)
 RANGES = ((2016.0, 2020.0), None, None, (0.5, 1.0), None, (30.0, 40.0), None)
 
 
@@ -37,14 +36,22 @@ def toy_autoencoder() -> AutoencoderDC:
     )
 
 
-def toy_adapter(**changes: Any) -> LocalAdapter:
-    """Two levels, half as wide as the UNet."""
-    torch.manual_seed(2)
-    arguments: dict[str, Any] = {
-        "in_channels": 4,
+TOY = Preset(
+    unet={
+        "sample_size": SIDE // 8,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+        "class_embed_type": "identity",
+    },
+    adapter={
         "presence_channels": 6,
         "block_out_channels": (8, 16),
-        "residual_channels": WIDTHS,
+        "residual_channels": (16, 32),
         "attention_levels": (False, True),
         "layers_per_block": 1,
         "cross_attention_dim": 16,
@@ -52,46 +59,34 @@ def toy_adapter(**changes: Any) -> LocalAdapter:
         "stem_channels": (8, 8, 8, 8, 8),
         "inject_channels": (8, 8),
         "norm_num_groups": 8,
-    }
-    adapter: LocalAdapter = LocalAdapter(**(arguments | changes)).eval()
+        "zero_init": False,
+    },
+    content={"cross_attention_dim": 16},
+    metadata={"embedding_dim": 16, "out_channels": 64, "learned_null": True},
+)
+"""Two levels, the adapter half as wide as the UNet."""
+
+
+def toy_adapter(**changes: Any) -> LocalAdapter:
+    """The adapter of the toy preset."""
+    torch.manual_seed(2)
+    adapter: LocalAdapter = LocalAdapter(**{"in_channels": 4, **TOY.adapter, **changes}).eval()
     return adapter
 
 
 def toy_pipeline(*, guide_controls: bool = True) -> Any:
-    """A pipeline whose zero-initialised outputs are woken up, so that every control counts."""
+    """A pipeline of the toy preset, untrained; every control counts."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=SIDE // 8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=WIDTHS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=8,
-        class_embed_type="identity",
-    ).eval()
-    adapter = toy_adapter()
-    for conv in (*adapter.pyramid.outputs, *adapter.down_outputs, adapter.mid_output):
-        torch.nn.init.normal_(conv.weight, std=0.2)
-    metadata = MetadataEmbedding(16, 64, RANGES, learned_null=True)
-    torch.nn.init.normal_(metadata.null)
+    unet, adapter, metadata, content = make_networks(TOY.fitted(4, RANGES))
+    torch.nn.init.normal_(metadata.get_parameter("null"))
     pipe = CRSDiffPipeline(
         vae=toy_autoencoder().eval(),
-        unet=unet,
-        local_adapter=adapter,
+        unet=unet.eval(),
+        local_adapter=adapter.eval(),
         metadata_embedding=metadata,
-        content_adapter=ContentAdapter(8, 16, 4).eval(),
+        content_adapter=content.eval(),
         text_encoder=CaptionEncoder(["road", "desert", "trees"], dim=16, max_length=6).eval(),
-        scheduler=DDIMScheduler(
-            beta_schedule="squaredcos_cap_v2",
-            prediction_type="v_prediction",
-            rescale_betas_zero_snr=True,
-            timestep_spacing="trailing",
-            clip_sample=False,
-        ),
+        scheduler=make_scheduler(),
         guide_controls=guide_controls,
         trained_controls=["road"],
         default_steps=3,

@@ -11,7 +11,7 @@ from rsaug.cli import synth, train
 from rsaug.errors import RsaugError
 
 
-class _Commands(TyperGroup):
+class Commands(TyperGroup):
     """Commands that end in one sentence and exit code 2 where something is wrong with the input."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -25,7 +25,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     name="rsaug",
     no_args_is_help=True,
     add_completion=False,

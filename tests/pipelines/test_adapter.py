@@ -45,16 +45,6 @@ def test_published_residuals() -> None:
     assert widths == [320] * 4 + [640] * 3 + [1280] * 5
 
 
-def test_starts_silent() -> None:
-    """Zero-initialised outputs: an untrained adapter adds nothing."""
-    adapter = toy_adapter()
-    modulation = adapter.encode_controls(*controls(2, 3))
-    out = adapter(
-        torch.randn(2, 4, SIDE // 8, SIDE // 8), torch.tensor(7), torch.randn(2, 5, 16), modulation
-    )
-    assert all(not residual.any() for residual in (*out.down, out.mid))
-
-
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_attention_is_unscaled(channels_last: bool) -> None:
     """softmax(q k) v with no 1/sqrt(d), one head, the input added."""
@@ -83,8 +73,6 @@ def test_modulation_is_neutral_without_features() -> None:
 
 def test_presence_tells_empty_from_absent() -> None:
     adapter = toy_adapter()
-    for weight in adapter.pyramid.outputs.parameters():
-        torch.nn.init.normal_(weight)
     maps = torch.zeros(1, 18, SIDE, SIDE)
     empty = adapter.encode_controls(maps, torch.tensor([[0, 0, 0, 1.0, 0, 0]]))
     absent = adapter.encode_controls(maps, torch.zeros(1, 6))

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy import toy_autoencoder
+from toy import SIDE, TOY, toy_autoencoder
 
 from rsaug.errors import InputError
 from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.pipeline import CRSDiffPipeline
-from rsaug.pipelines.presets import Preset
 from rsaug.pipelines.train.examples import ConditionMix
 from rsaug.pipelines.train.generator import (
     GeneratorRecipe,
@@ -26,34 +25,6 @@ from rsaug.pipelines.train.generator import (
 from rsaug.pipelines.train.pack import Pack
 
 CPU = torch.device("cpu")
-SIDE = 64
-TOY = Preset(
-    unet={
-        "sample_size": SIDE // 8,
-        "block_out_channels": (16, 32),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "layers_per_block": 1,
-        "cross_attention_dim": 16,
-        "attention_head_dim": 2,
-        "norm_num_groups": 8,
-        "class_embed_type": "identity",
-    },
-    adapter={
-        "presence_channels": 6,
-        "block_out_channels": (8, 16),
-        "residual_channels": (16, 32),
-        "attention_levels": (False, True),
-        "layers_per_block": 1,
-        "cross_attention_dim": 16,
-        "num_attention_heads": 2,
-        "stem_channels": (8, 8, 8, 8, 8),
-        "inject_channels": (8, 8),
-        "norm_num_groups": 8,
-    },
-    content={"cross_attention_dim": 16},
-    metadata={"embedding_dim": 16, "out_channels": 64, "learned_null": True},
-)
 SHORT = GeneratorRecipe(steps=4, batch=2, warmup=1, preset=TOY, sampling_steps=2)
 ROADS = ConditionMix(((1.0, ("road",)),))
 
