@@ -141,7 +141,9 @@ class CRSDiffGenerator:
         for name, value in asked.items():
             if not embedding.knows(name, value):
                 limits = embedding.config.ranges[FIELDS.index(name)]
-                seen = f"only {limits[0]:g} to {limits[1]:g}" if limits else "none at all"
+                seen = (
+                    "only " + " to ".join(f"{v:g}" for v in sorted({*limits})) if limits else "none"
+                )
                 notes.append(f"The model was trained on {seen} of {name}, not on {value:g}.")
         return notes
 

@@ -40,6 +40,7 @@ class MetadataEmbedding(ModelMixin, ConfigMixin):
         embedding_dim: width of a sinusoid.
         out_channels: width of the time embedding, four times the UNet's first width.
         ranges: minimum and maximum of each field; None for a field the model was not trained on.
+            Where both are the same, the value is known and has no effect.
         learned_null: whether an absent field has a vector of its own. The published model has
             none: there, absent means the minimum of every range.
     """
@@ -99,7 +100,8 @@ class MetadataEmbedding(ModelMixin, ConfigMixin):
         """Embedding (n, out_channels) of ``values`` (n, 7), NaN where a field is absent."""
         pairs = [pair or (0.0, 1.0) for pair in self.config.ranges]
         low, high = torch.tensor(pairs, dtype=torch.float32, device=values.device).unbind(1)
-        absent = values.isnan()
+        # What never varied in training says nothing, so there it is as good as absent.
+        absent = values.isnan() | (low == high)
         scaled = ((values.float() - low) / (high - low)).masked_fill(absent, 0.0) * 1000
         waves = interleaved_sinusoid(scaled, self.config.embedding_dim)
         out = []

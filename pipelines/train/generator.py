@@ -48,7 +48,7 @@ class GeneratorRecipe:
         guidance: its guidance scale when its caller does not say.
     """
 
-    steps: int = 2400
+    steps: int = 3600
     batch: int = 16
     warmup: int = 100
     learning_rate: float = 6e-4
@@ -80,12 +80,12 @@ def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
 
 
 def metadata_ranges(metadata: np.ndarray) -> MetadataRanges:
-    """Range of each field over examples (n, 7); None for one that is unknown or never varies."""
+    """Range of each field over examples (n, 7); None for one that is not known of any."""
     ranges: list[tuple[float, float] | None] = []
     for column in metadata.T:
         known = column[~np.isnan(column)]
         low, high = (round(float(f(known)), 4) for f in (np.min, np.max)) if known.size else (0, 0)
-        ranges.append((low, high) if low < high else None)
+        ranges.append((low, high) if known.size else None)
     return tuple(ranges)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
 import torch
+from numpy.typing import NDArray
 from painter import contents
 from rasterio.features import geometry_mask
 from safetensors import safe_open
@@ -19,7 +22,6 @@ from rsaug.cli import app
 from rsaug.grid import utm_crs
 from rsaug.pipelines.generate import DEFAULT_MODEL
 from rsaug.roads import road_surfaces
-from rsaug.vectors import read_vectors
 
 FEW = ("--limit", "4", "--aoi", "24.936,60.166,24.948,60.170")
 
@@ -52,18 +54,42 @@ def test_configs_name_no_place() -> None:
         assert "_name_or_path" not in json.loads(path.read_text(encoding="utf-8"))
 
 
+def burn(lines: gpd.GeoDataFrame, widths_m: NDArray[np.float64], path: Path) -> NDArray[np.bool_]:
+    """Which pixels of a raster have their centre within half a width of a line."""
+    with rasterio.open(path) as src:
+        surfaces = shapely.buffer(lines.to_crs(src.crs).geometry.to_numpy(), widths_m / 2)
+        outside: NDArray[np.bool_] = geometry_mask(surfaces, src.shape, src.transform)
+    return ~outside
+
+
 def test_masks_are_an_independent_burn(made: Path, examples_dir: Path) -> None:
-    lines = read_vectors(examples_dir / "helsinki" / "roads.geojson")
-    crs = utm_crs(lines)
-    roads = road_surfaces(lines, crs).surfaces
-    # Buffered here once more, from the lines and the widths alone.
-    centres = lines.to_crs(crs).geometry.loc[roads.index]
-    surfaces = shapely.buffer(centres.to_numpy(), roads["width_m"].to_numpy() / 2)
+    lines = gpd.read_file(examples_dir / "helsinki" / "roads.geojson")
+    roads = road_surfaces(lines, utm_crs(lines)).surfaces
     paths = list((made / "masks").iterdir())
     assert len(paths) == 4
     for path in paths:
+        expected = burn(lines.loc[roads.index], roads["width_m"].to_numpy(), path)
         with rasterio.open(path) as mask:
-            expected = ~geometry_mask(surfaces, mask.shape, mask.transform)
+            np.testing.assert_array_equal(mask.read(1), expected)
+
+
+def test_masks_of_a_real_place_are_an_independent_burn(data_dir: Path, tmp_path: Path) -> None:
+    """Roads whose width is tagged, of a place that the model has not seen."""
+    places = pd.read_csv(data_dir / "naip-roads" / "index.csv")
+    lines = gpd.read_file(data_dir / "naip-roads" / "roads.geojson")
+    val = lines["place"].isin(places.loc[places["split"] == "val", "place"])
+    lines = lines[val & lines["highway"].notna()]
+    lines = lines[lines["place"] == lines["place"].mode()[0]]
+    lines.to_file(tmp_path / "place.geojson", COORDINATE_PRECISION=12)
+    out = tmp_path / "out"
+    command = ["synth", "--roads", str(tmp_path / "place.geojson"), "--out", str(out)]
+    result = CliRunner().invoke(app, [*command, "--steps", "1"])
+    assert result.exit_code == 0, result.output
+    paths = list((out / "masks").iterdir())
+    assert paths
+    for path in paths:
+        with rasterio.open(path) as mask:
+            expected = burn(lines, lines["width"].astype(float).to_numpy(), path)
             np.testing.assert_array_equal(mask.read(1), expected)
 
 

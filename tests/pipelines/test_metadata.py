@@ -73,3 +73,13 @@ def test_out_of_range_is_left_out_with_a_null() -> None:
 def test_bad_fields(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="metadata"):
         MetadataEmbedding(32, 24).pack(fields)
+
+
+def test_what_never_varied_has_no_effect_and_no_warning() -> None:
+    embedding = MetadataEmbedding(24, 8, (None, None, None, (0.6, 0.6), *[None] * 3), True)
+    torch.nn.init.normal_(embedding.get_parameter("null"))
+    row = embedding.pack({"gsd": 0.6})[None]
+    assert torch.equal(embedding(row), embedding(torch.full((1, 7), torch.nan)))
+    assert embedding(row).isfinite().all()
+    with pytest.warns(UserWarning, match="not 2"):
+        embedding.pack({"gsd": 2.0})

@@ -95,7 +95,10 @@ def test_what_is_saved_can_be_used(pack: Pack, tmp_path: Path) -> None:
     chosen = [described[name] for name in ("scheduler", "steps", "guidance")]
     assert chosen == ["unipc", 3, 1.5]
     ranges = generator.pipe.metadata_embedding.config.ranges
-    assert [tuple(r) if r else None for r in ranges] == [(2016, 2021), *[None] * 6]
+    known = [(2016, 2021), None, None, (0.6, 0.6), None, None, None]
+    assert [tuple(r) if r else None for r in ranges] == known
+    assert generator.notes(gsd_m=0.6) == []
+    assert "only 0.6 of gsd, not on 2." in generator.notes(gsd_m=2.0)[0]
     assert generator.pipe.text_encoder.unknown_words("a desert road in Rome") == ["in", "rome"]
     assert generator.pipe.config.trained_controls == ["hed", "road", "seg"]
     index = json.loads((tmp_path / "model" / "model_index.json").read_text())
@@ -144,6 +147,6 @@ def test_the_last_timestep_is_noise_alone() -> None:
     assert make_scheduler().alphas_cumprod[-1].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_field_that_never_varies_is_not_learned() -> None:
+def test_ranges_are_of_what_is_known() -> None:
     table = np.array([[2016, np.nan, 5], [2018, np.nan, 5], [np.nan, np.nan, 5]])
-    assert metadata_ranges(table) == ((2016, 2018), None, None)
+    assert metadata_ranges(table) == ((2016, 2018), None, (5, 5))
