@@ -123,6 +123,8 @@ def road_surfaces(lines: gpd.GeoDataFrame, crs: CRS) -> Roads:
     """
     kept, dropped = clean(lines, crs)
     is_line = shapely.get_dimensions(kept.geometry.to_numpy()) == 1
+    if dropped and kept.empty:
+        raise InputError(f"None of the {len(lines)} features can be used: {_listed(dropped)}.")
     if not is_line.any():
         kinds = ", ".join(sorted(set(lines.geom_type.dropna()))) or "no geometry at all"
         raise InputError(f"The layer holds no line, only {kinds}; roads are read from lines.")

@@ -193,3 +193,9 @@ def test_width_in_a_crs_in_feet() -> None:
     feet = road_surfaces(lines, CRS.from_epsg(2263)).surfaces.geometry.iloc[0]
     metres = road_surfaces(lines, CRS.from_epsg(32618)).surfaces.geometry.iloc[0]
     assert feet.area * (1200 / 3937) ** 2 == pytest.approx(metres.area, rel=0.002)
+
+
+def test_lines_that_cannot_be_used_are_counted_by_reason() -> None:
+    point = shapely.LineString([(5, 5), (5, 5)])
+    with pytest.raises(InputError, match="None of the 2 features can be used: 2 invalid geometry"):
+        road_surfaces(gpd.GeoDataFrame(geometry=[point, point], crs=UTM), UTM)
