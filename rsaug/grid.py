@@ -33,8 +33,10 @@ from rsaug.errors import InputError
 # are shared edges. In pixels.
 _EDGE_PX = 1e-3
 
-# A shape near more tiles than this is worth an index of its own edges.
+# A shape near more tiles than this is worth an index of its own edges, and one near more than the
+# second number is cut up first: a line across a country is near few of the tiles in its box.
 _MANY_TILES = 16
+_TOO_MANY_TILES = 4096
 
 # Universal Polar Stereographic, easting first, beyond the latitudes of UTM.
 _UPS_NORTH, _UPS_SOUTH = 5041, 5042
@@ -217,7 +219,7 @@ class TileGrid:
         Args:
             shapes: (n,) geometries in the grid's CRS.
         """
-        shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+        shapes = self._pieces(shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))])
         first_row, end_row, first_col, end_col = self._span(shapely.bounds(shapes).T)
         n_cols = end_col - first_col
         n_tiles = n_cols * (end_row - first_row)
@@ -230,6 +232,46 @@ class TileGrid:
         touching = self._touches(shapes[shape], row, col)
         for row_col in np.unique(np.stack([row, col], axis=1)[touching], axis=0):
             yield self.tile(*row_col.tolist())
+
+    def about(self, shapes: NDArray[np.object_]) -> int:
+        """How many tiles the shapes touch, roughly and without listing them.
+
+        A shape of some area and outline touches as many tiles as it covers, and one more for each
+        tile's side of its outline (for a line, of its length), times 4/pi for the mean direction.
+
+        Args:
+            shapes: (n,) geometries in the grid's CRS.
+        """
+        side = self.stride * self.resolution
+        outline = shapely.length(shapes) / np.where(shapely.get_dimensions(shapes) == 2, 2, 1)
+        tiles = shapely.area(shapes) / side**2 + outline * (4 / np.pi) / side + 1
+        return int(np.nansum(tiles))
+
+    def _pieces(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """The shapes, those near too many tiles cut into quarters until they are not.
+
+        The quarters overlap by a pixel, so that a tile on the cut misses nothing of the shape.
+        """
+        done = []
+        while len(shapes):
+            first_row, end_row, first_col, end_col = self._span(shapely.bounds(shapes).T)
+            small = (end_row - first_row) * (end_col - first_col) <= _TOO_MANY_TILES
+            done.append(shapes[small])
+            shapes = np.array(
+                [q for shape in shapes[~small] for q in self._quarters(shape)], object
+            )
+        return np.concatenate([np.empty(0, object), *done])
+
+    def _quarters(self, shape: BaseGeometry) -> list[BaseGeometry]:
+        left, bottom, right, top = shapely.bounds(shape)
+        x, y, more = (left + right) / 2, (bottom + top) / 2, self.resolution
+        boxes = [
+            (west, south, east, north)
+            for west, east in ((left, x + more), (x - more, right))
+            for south, north in ((bottom, y + more), (y - more, top))
+        ]
+        quarters = (shapely.clip_by_rect(shape, *box) for box in boxes)
+        return [quarter for quarter in quarters if not quarter.is_empty]
 
     def _touches(
         self,
@@ -318,6 +360,8 @@ def point_scale(
     (Snyder 1987, Map Projections: A Working Manual, section 4). Within 1 % of 1, as in UTM, it is
     taken as 1 exactly.
     """
+    if not np.size(lon):  # pyproj refuses to answer for no place
+        return np.ones(np.shape(lon))
     factors = Proj(crs).get_factors(lon, lat)
     scale = np.sqrt(np.asarray(factors.areal_scale, dtype=np.float64))
     return np.where(np.abs(scale - 1) < 0.01, 1.0, scale)

@@ -249,3 +249,38 @@ def test_raster_without_a_place_is_refused(tmp_path: Path) -> None:
 def test_pixels_that_are_not_square_and_north_up_are_refused(transform: Affine) -> None:
     with pytest.raises(InputError, match="square, north-up"):
         Tile.from_transform(transform, (8, 8), UTM)
+
+
+def test_a_line_across_a_country_takes_no_longer_than_its_tiles() -> None:
+    """Its box holds 10,000 times the tiles that it touches, far too many to look at."""
+    grid = TileGrid(UTM, 0.6, 256)
+    line = shapely.LineString([(200_000, 6_600_000), (620_000, 7_200_000), (500_000, 7_700_000)])
+    pieces = shapely.segmentize(line, 2000.0)
+    xy = shapely.get_coordinates(pieces)
+    short = shapely.linestrings(np.stack([xy[:-1], xy[1:]], axis=1))
+    tiles = list(grid.tiles_over(np.array([line], dtype=object)))
+    assert tiles == list(grid.tiles_over(short))
+    assert grid.about(np.array([line])) == pytest.approx(len(tiles), rel=0.1)
+
+
+def test_a_wide_area_is_counted_without_listing_it() -> None:
+    grid = TileGrid(UTM, 0.1, 256)
+    area = shapely.box(200_000, 6_000_000, 800_000, 7_000_000)
+    assert grid.about(np.array([area])) == pytest.approx(600_000 * 1_000_000 / 25.6**2, rel=0.01)
+
+
+def test_cutting_a_shape_up_loses_no_tile() -> None:
+    grid = TileGrid(UTM, 1.0, 16)
+    rng = np.random.default_rng(3)
+    blob = (
+        shapely.Point(300_000, 6_000_000)
+        .buffer(700)
+        .difference(
+            shapely.union_all(
+                shapely.buffer(
+                    shapely.points(rng.uniform(-600, 600, (9, 2)) + np.array([3e5, 6e6])), 90
+                )
+            )
+        )
+    )
+    assert list(grid.tiles_over(np.array([blob], dtype=object))) == list(grid.tiles(blob))

@@ -222,6 +222,57 @@ def test_clean_counts_what_the_projection_cannot_show() -> None:
     assert dropped == {"outside the reach of EPSG:32635": 1}
 
 
+def test_clean_of_huge_coordinates_and_of_the_poles() -> None:
+    shapes = [
+        shapely.LineString([(24.9, 60.1), (24.91, 60.1)]),
+        shapely.LineString([(1e300, 1e300), (2e300, 1e300)]),
+        shapely.LineString([(24.9, 60.1), (24.9, 1e6)]),
+        shapely.LineString([(0, 90), (10, 90)]),
+        shapely.LineString([(0, -90), (10, -89)]),
+    ]
+    kept, dropped = clean(gpd.GeoDataFrame(geometry=shapes, crs=4326), UTM)
+    assert len(kept) + sum(dropped.values()) == len(shapes)
+    assert kept.index[0] == 0
+    assert {1, 2}.isdisjoint(kept.index)
+    assert set(dropped) == {"outside the reach of EPSG:32635"}
+    assert np.isfinite(shapely.get_coordinates(kept.geometry.to_numpy())).all()
+
+
+def test_clean_of_a_million_vertices() -> None:
+    x = np.linspace(24, 25, 1_000_000)
+    line = shapely.LineString(np.stack([x, 60 + np.sin(x * 1000) / 100], axis=1))
+    kept, dropped = clean(gpd.GeoDataFrame(geometry=[line], crs=4326), UTM)
+    assert dropped == {}
+    assert shapely.get_num_coordinates(kept.geometry[0]) == len(x)
+
+
+def test_clean_of_mixed_types_keeps_each_in_its_dimension() -> None:
+    hole_outside = shapely.Polygon(
+        [(24, 60), (24.1, 60), (24.1, 60.1), (24, 60.1)],
+        [[(24.2, 60.2), (24.3, 60.2), (24.3, 60.3)]],
+    )
+    both = shapely.GeometryCollection([shapely.Point(24, 60), hole_outside])
+    shapes = [
+        shapely.Point(24, 60, 3),
+        shapely.MultiLineString([[(24, 60), (24.1, 60)], [(24.2, 60), (24.2, 60)]]),
+        hole_outside,
+        both,
+        shapely.LinearRing([(24, 60), (24.1, 60), (24.1, 60.1)]),
+    ]
+    kept, dropped = clean(gpd.GeoDataFrame(geometry=shapes, crs=4326), UTM)
+    assert dropped == {}
+    assert shapely.get_dimensions(kept.geometry.to_numpy()).tolist() == [0, 1, 2, 2, 1]
+    assert kept.is_valid.all()
+
+
+def test_types_of_columns_do_not_follow_the_window(tmp_path: Path) -> None:
+    path = save(ROADS.assign(layer=[1, None, -1]).astype({"layer": "Int64"}), tmp_path / "a.gpkg")
+    whole = read_vectors(path)
+    part = read_vectors(path, bounds=(24.9495, 60.1695, 24.9515, 60.1715))
+    pd.testing.assert_series_equal(part.dtypes, whole.dtypes)
+    assert whole["layer"].tolist() == [1, pd.NA, -1]
+
+
 def test_clean_needs_a_crs() -> None:
     with pytest.raises(InputError, match="no CRS"):
         clean(ROADS.set_crs(None, allow_override=True), UTM)
