@@ -88,7 +88,7 @@ def draw_places(
     sheet = []
     for k in _spread(range(len(tiles)), rows):
         here = layer[layer["place"] == tiles.places[k]]
-        areas = [] if here.empty else [land_areas(here, tiles.tiles[k].crs).areas]
+        areas = [] if here.empty else [land_areas(here, tiles.tiles[k].crs)]
         seg = colourise(landcover_map(areas, tiles.masks[k], tiles.tiles[k]))
         row: Row = {"real": _picture(tiles.images[k]), "road": _picture(tiles.masks[k] * 255)}
         for title, maps in (("roads alone", {}), ("with land cover", {"seg": seg})):

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rsaug.conditions.edges import soft_edges
-from rsaug.conditions.landcover import CLASSES, land_areas, landcover_map
+from rsaug.conditions.image_edges import soft_edges
+from rsaug.conditions.landcover import CLASSES, LandAreas, land_areas, landcover_map
 from rsaug.conditions.road import road_mask
 from rsaug.errors import InputError
 from rsaug.grid import Tile
@@ -95,7 +95,7 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
     lines = _of_places(read_vectors(folder / "roads.geojson"), index)
     areas = folder / "landcover.geojson"
     polygons = _of_places(read_vectors(areas), index) if areas.is_file() else None
-    layers: dict[str, tuple[Roads, gpd.GeoDataFrame | None]] = {}
+    layers: dict[str, tuple[Roads, LandAreas | None]] = {}
     rows = []
     for entry in index.to_dict("records"):
         path = image_path(folder, entry["id"])
@@ -104,11 +104,11 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
             raise InputError(f"{path} is {tile.shape} pixels, expected {size}x{size}")
         zone = tile.crs.to_string()
         if zone not in layers:
-            local = None if polygons is None else land_areas(polygons, tile.crs).areas
+            local = None if polygons is None else land_areas(polygons, tile.crs)
             layers[zone] = (road_surfaces(lines, tile.crs), local)
         roads, local = layers[zone]
         rgb = read_rgb(path).transpose(1, 2, 0)
-        road = road_mask(roads.surfaces, tile)
+        road = road_mask(roads, tile)
         nir = folder / "nir" / f"{entry['id']}.tif"
         lon, lat = tile.lonlat
         known = {"year": entry.get("year"), "gsd": tile.gsd_m, "latitude": lat, "longitude": lon}
@@ -173,10 +173,8 @@ def _stack(rows: list[dict[str, Any]]) -> Pack:
     return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})
 
 
-def _class_map(polygons: gpd.GeoDataFrame | None, tile: Tile) -> NDArray[np.uint8]:
-    if polygons is None:
-        return np.zeros(tile.shape, dtype=np.uint8)
-    return landcover_map([polygons], None, tile)
+def _class_map(areas: LandAreas | None, tile: Tile) -> NDArray[np.uint8]:
+    return landcover_map([] if areas is None else [areas], None, tile)
 
 
 def _vegetation(rgb: NDArray[np.uint8], nir_path: Path) -> NDArray[np.uint8]:

@@ -1,8 +1,7 @@
-"""The segmentation control: land cover in LoveDA's seven classes, from mapped areas.
+"""Land cover: the class of every pixel, from mapped areas, from rasters, or from both.
 
-LoveDA: Wang et al. 2021, "LoveDA: A Remote Sensing Land-Cover Dataset for Domain Adaptive Semantic
-Segmentation". Its classes are few: grass, meadows, parks and pitches count as agriculture, parking
-and built-up ground as background.
+Which areas cover which is declared by the class set: `rsaug.classes`. The segmentation control is
+in LoveDA's classes; label masks can be in any set. Areas, of whatever layer, cover rasters.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import geopandas as gpd
 import numpy as np
@@ -17,33 +17,23 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from rsaug.classes import ANY, LOVEDA, ClassSet
+from rsaug.conditions.rastercover import RasterCover
 from rsaug.errors import InputError
-from rsaug.grid import Tile
-from rsaug.osm_tags import LANDCOVER_BY_CLASS, LANDCOVER_BY_TAG
-from rsaug.raster import burn
-from rsaug.vectors import clean, meeting
+from rsaug.grid import Tile, linear_unit_m
+from rsaug.shapes import Shapes
+from rsaug.vectors import clean
 
-CLASSES = ("background", "building", "road", "water", "barren", "forest", "agriculture")
+CLASSES = LOVEDA.names
+"""LoveDA's classes, by their number in label files."""
 
-PALETTE = np.array(
-    [
-        (255, 255, 255),
-        (255, 0, 0),
-        (255, 255, 0),
-        (0, 0, 255),
-        (159, 129, 183),
-        (0, 255, 0),
-        (255, 195, 128),
-    ],
-    dtype=np.uint8,
-)
+PALETTE = LOVEDA.palette[: len(CLASSES)]
 """Colour of each class, RGB uint8 (7, 3), as CRS-Diff's segmentation maps have it."""
 
-PRIORITY = ("background", "agriculture", "forest", "barren", "water", "building", "road")
+PRIORITY = LOVEDA.priority
 """Which class covers which where areas overlap, from the lowest to the highest."""
 
-_RANK = np.array([PRIORITY.index(name) for name in CLASSES])
-_UNKNOWN = 255
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,108 +41,227 @@ class LandAreas:
     """Areas with their land cover.
 
     Attributes:
-        areas: Polygons with the column ``landcover``, an index into `CLASSES`.
+        shapes: The areas, from the lowest class to the highest.
+        ranks: Place of each one's class in the priority, uint8 (n,).
+        classes: The class set.
         by_class: Areas by name of class.
-        unknown: Areas taken as background because nothing is known of their tags, by what they say.
+        area_m2: Their area by name of class, overlaps counted in each; in square metres of the CRS.
+        unknown: Areas left out because nothing is known of their tags, by what they say.
         dropped: Features that are no area, by reason.
     """
 
-    areas: gpd.GeoDataFrame
+    shapes: Shapes
+    ranks: NDArray[np.uint8]
+    classes: ClassSet
     by_class: dict[str, int]
+    area_m2: dict[str, float]
     unknown: dict[str, int]
     dropped: dict[str, int]
 
+    @cached_property
+    def areas(self) -> gpd.GeoDataFrame:
+        """The areas with the column ``landcover``, the class's number in label files."""
+        values = self.classes.value_of_rank[self.ranks]
+        return gpd.GeoDataFrame(
+            {"landcover": values}, geometry=self.shapes.geometry, crs=self.shapes.crs
+        )
 
-def land_areas(features: gpd.GeoDataFrame, crs: CRS, *, buildings: bool = False) -> LandAreas:
+    def levels(self, tile: Tile) -> NDArray[np.uint8]:
+        """Place in the priority of the highest area of each pixel, plus one; 0 where none is."""
+        return self.shapes.burn(tile, self._levels)
+
+    def overlaps(self) -> dict[str, int]:
+        """Pairs of areas of which one covers a part of the other, by their classes.
+
+        Keys read ``building over forest``. The time goes with the pairs that touch.
+        """
+        geometry = self.shapes.geometry
+        below, above = shapely.STRtree(geometry).query(geometry, predicate="intersects")
+        lower = self.ranks[below] < self.ranks[above]
+        below, above = below[lower], above[lower]
+        # Interiors meet: an edge or a corner in common covers nothing.
+        covers = shapely.relate_pattern(geometry[below], geometry[above], "T********")
+        pairs = Counter(zip(self.ranks[above[covers]], self.ranks[below[covers]], strict=True))
+        names = self.classes.priority
+        return {f"{names[high]} over {names[low]}": n for (high, low), n in sorted(pairs.items())}
+
+    def to_dict(self) -> dict[str, dict[str, int] | dict[str, float]]:
+        """The report, for JSON."""
+        return {
+            "by_class": self.by_class,
+            "area_m2": {name: round(area, 1) for name, area in self.area_m2.items()},
+            "unknown": self.unknown,
+            "dropped": self.dropped,
+        }
+
+    @cached_property
+    def _levels(self) -> NDArray[np.uint8]:
+        return self.ranks + np.uint8(1)
+
+
+def land_areas(
+    features: gpd.GeoDataFrame,
+    crs: CRS,
+    *,
+    classes: ClassSet = LOVEDA,
+    buildings: bool = False,
+    allow_none: bool = False,
+) -> LandAreas:
     """The areas among ``features`` in ``crs``, each with its class.
 
     Args:
-        features: Features in any CRS with OSM tags or a ``class`` column; see `classify`.
-        crs: CRS of the result.
+        features: Features in any CRS with OSM tags or a column that names a class; see `classify`.
+        crs: CRS of the result, projected.
+        classes: The class set.
         buildings: The layer holds buildings only, whatever its columns say.
+        allow_none: Whether a layer without an area is right, as a part of a layer can be.
 
     Raises:
         InputError: if there is no area.
     """
     kept, dropped = clean(features, crs)
     is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
-    if not is_area.any():
+    if not (is_area.any() or allow_none):
         kinds = ", ".join(sorted(set(features.geom_type.dropna()))) or "no geometry at all"
         raise InputError(f"The layer holds no area, only {kinds}; land cover is read from areas.")
     if not is_area.all():
         dropped["not an area"] = int((~is_area).sum())
     kept = kept[is_area]
-    classes, unknown = classify(kept, buildings=buildings)
-    areas = gpd.GeoDataFrame({"landcover": classes}, geometry=kept.geometry, crs=crs)
-    count = np.bincount(classes, minlength=len(CLASSES))
-    by_class = {name: int(n) for name, n in zip(CLASSES, count, strict=True) if n}
-    return LandAreas(areas, by_class, unknown, dropped)
+    ranks, unknown = classify(kept, classes, buildings=buildings)
+    known = np.flatnonzero(ranks != _UNKNOWN)
+    # Stable, and within a class the order makes no difference to the map.
+    order = known[np.argsort(ranks[known], kind="stable")]
+    places = ranks[order].astype(np.uint8)
+    geometry = _areas_only(kept.geometry.to_numpy()[order])
+    areas_m2 = shapely.area(geometry) * linear_unit_m(crs) ** 2
+    count = np.bincount(places, minlength=len(classes.classes))
+    area_m2 = np.bincount(places, areas_m2, minlength=len(classes.classes))
+    present = [(name, n) for n, name in enumerate(classes.priority) if count[n]]
+    return LandAreas(
+        shapes=Shapes(geometry, crs),
+        ranks=places,
+        classes=classes,
+        by_class={name: int(count[n]) for name, n in present},
+        area_m2={name: float(area_m2[n]) for name, n in present},
+        unknown=unknown,
+        dropped=dropped,
+    )
 
 
 def classify(
-    areas: gpd.GeoDataFrame, *, buildings: bool = False
-) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Class of each feature, uint8 (n,) into `CLASSES`, and what was not known, counted.
+    areas: gpd.GeoDataFrame, classes: ClassSet = LOVEDA, *, buildings: bool = False
+) -> tuple[NDArray[np.int16], dict[str, int]]:
+    """Class of each feature as its place in the priority, and what was not known, counted.
 
-    A ``class`` column decides (LoveDA's names, or building, bare, sand, trees, wood, grass, sport,
-    crops, water, pool, parking). Where it says nothing: ``building``, then the tables of
-    `rsaug.osm_tags.LANDCOVER_BY_TAG` in their order. A feature of which nothing is known is
-    background.
+    The class set's column decides. Where it says nothing: ``building``, then the set's tables of
+    tags, in their order. What no table knows is counted by the first thing that the feature says.
+
+    Args:
+        areas: The features.
+        classes: The class set.
+        buildings: All are buildings, whatever their columns say.
+
+    Returns:
+        int16 (n,), -1 where nothing is known; and how many of those say what.
     """
-    if buildings:
-        return np.full(len(areas), CLASSES.index("building"), dtype=np.uint8), {}
-    classes = np.full(len(areas), _UNKNOWN, dtype=np.uint8)
+    ranks = np.full(len(areas), _UNKNOWN, dtype=np.int16)
     said = np.full(len(areas), "", dtype=object)
+    built = None if classes.buildings is None else classes.rank(classes.buildings)
 
-    def take(column: str, index: Mapping[str, int]) -> None:
+    def take(column: str, names: Mapping[str, str]) -> None:
         if column not in areas:
             return
-        values = areas[column].astype("string").str.strip().str.lower()
-        found = values.map(index).to_numpy(dtype=float, na_value=np.nan)
-        fresh = (classes == _UNKNOWN) & ~np.isnan(found)
-        classes[fresh] = found[fresh].astype(np.uint8)
+        # Whole numbers that became floating ones beside empty cells are whole again.
+        values = areas[column].convert_dtypes().astype("string").str.strip().str.lower()
+        values = values.where(~values.isin(["", "no", "false"]))
+        table = {value: classes.rank(name) for value, name in names.items()}
+        found = values.map(table).to_numpy(dtype=float, na_value=np.nan)
+        if ANY in table:
+            found[np.isnan(found) & values.notna().to_numpy()] = table[ANY]
+        fresh = (ranks == _UNKNOWN) & ~np.isnan(found)
+        ranks[fresh] = found[fresh].astype(np.int16)
         mute = (said == "") & values.notna().to_numpy()
         said[mute] = (f"{column}=" + values[mute]).to_numpy()
 
-    take("class", _indices(LANDCOVER_BY_CLASS))
-    if "building" in areas:
-        built = areas["building"].notna() & ~areas["building"].isin(["no", "", False])
-        classes[(classes == _UNKNOWN) & built.to_numpy()] = CLASSES.index("building")
-    for key, table in LANDCOVER_BY_TAG.items():
-        take(key, _indices(table))
-    unknown = classes == _UNKNOWN
-    classes[unknown] = CLASSES.index("background")
-    return classes, dict(Counter(value or "no tag" for value in said[unknown]))
+    if buildings:
+        ranks[:] = _UNKNOWN if built is None else built
+        said[:] = "building"
+    else:
+        if classes.column is not None:
+            take(classes.column, classes.values)
+        take("building", {} if classes.buildings is None else {ANY: classes.buildings})
+        for key, names in classes.tags.items():
+            take(key, names)
+    unknown = Counter(value or "no tag" for value in said[ranks == _UNKNOWN])
+    return ranks, dict(unknown)
+
+
+def _areas_only(geometry: NDArray[np.object_]) -> NDArray[np.object_]:
+    """The geometries, of a collection what is an area in it."""
+    geometry = geometry.copy()
+    for n in np.flatnonzero(
+        shapely.get_type_id(geometry) == shapely.GeometryType.GEOMETRYCOLLECTION
+    ):
+        parts = shapely.get_parts(geometry[n])
+        geometry[n] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    return geometry
 
 
 def landcover_map(
-    layers: Sequence[gpd.GeoDataFrame], road_mask: NDArray[np.uint8] | None, tile: Tile
+    layers: Sequence[LandAreas | RasterCover],
+    road_mask: NDArray[np.uint8] | None,
+    tile: Tile,
+    classes: ClassSet = LOVEDA,
 ) -> NDArray[np.uint8]:
-    """Land cover of a tile, uint8 (rows, cols) of indices into `CLASSES`.
+    """Land cover of a tile, uint8 (rows, cols) of the classes' numbers in label files.
 
-    Areas are burned in the order of `PRIORITY` whatever layer they are from; roads go on top;
-    background is what nothing covers.
+    Of the areas that hold a pixel's centre the one of the highest class decides, whatever layer it
+    is from, and the road map is an area too. Where there is none, the last raster does that knows a
+    class there. What is left is the first class.
 
     Args:
-        layers: `LandAreas.areas` of each layer, in the tile's CRS.
-        road_mask: 0/1 (rows, cols), or None for no roads.
+        layers: Areas and rasters in the classes of the set, areas in the tile's CRS.
+        road_mask: 0/1 (rows, cols), or None for no roads. Left out where no class is for roads.
         tile: The tile.
+        classes: The class set.
+
+    Raises:
+        InputError: if a layer is in another class set or another CRS.
     """
-    parts = [layer.iloc[meeting(layer, tile)] for layer in layers]
-    shapes = [shape for part in parts for shape in part.geometry]
-    values = np.concatenate([np.zeros(0, np.uint8), *(part["landcover"] for part in parts)])
-    order = np.argsort(_RANK[values.astype(np.intp)], kind="stable")
-    classes = burn([(shapes[i], int(values[i])) for i in order], tile)
-    if road_mask is not None:
-        classes[road_mask > 0] = CLASSES.index("road")
-    return classes
+    for layer in layers:
+        if layer.classes != classes:
+            raise InputError(
+                f"A layer is in the classes of {layer.classes.name!r}, a map in those of "
+                f"{classes.name!r} is asked for; read the layer with that class set."
+            )
+    # The highest of each layer's highest is the highest of all.
+    levels = np.zeros(tile.shape, dtype=np.uint8)
+    for layer in layers:
+        if isinstance(layer, LandAreas):
+            np.maximum(levels, layer.levels(tile), out=levels)
+    if road_mask is not None and classes.roads is not None:
+        road = np.uint8(classes.rank(classes.roads) + 1)
+        np.maximum(levels, (road_mask > 0) * road, out=levels)
+    for layer in reversed(layers):
+        if isinstance(layer, RasterCover) and not levels.all():
+            np.copyto(levels, layer.levels(tile), where=levels == 0)
+    return classes.values_of(levels)
 
 
-def colourise(classes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The palette's colours of a class map, float32 (3, rows, cols) in [0, 1]."""
-    colours = PALETTE.astype(np.float32) / np.float32(255)
-    return np.moveaxis(colours[classes], -1, 0)
+def colourise(class_map: NDArray[np.uint8], classes: ClassSet = LOVEDA) -> NDArray[np.float32]:
+    """The palette's colours of a class map, float32 (3, rows, cols) in [0, 1].
 
+    Args:
+        class_map: uint8 (rows, cols) of the classes' numbers in label files.
+        classes: The class set.
 
-def _indices(table: Mapping[str, str]) -> dict[str, int]:
-    return {value: CLASSES.index(name) for value, name in table.items()}
+    Raises:
+        InputError: if the map holds a number that is no class.
+    """
+    strange = np.setdiff1d(np.flatnonzero(np.bincount(class_map.ravel())), classes.value_of_rank)
+    if len(strange):
+        raise InputError(
+            f"The class map holds {strange[0]}, which is no class of {classes.name!r}."
+        )
+    colours = classes.palette.astype(np.float32) / np.float32(255)
+    return np.moveaxis(colours[class_map], -1, 0)

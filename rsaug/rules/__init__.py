@@ -1,0 +1,1 @@
+"""Rules that come with rsaug, as files that a user can override."""
