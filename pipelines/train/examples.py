@@ -16,7 +16,7 @@ from rsaug.conditions.stack import SLOTS
 from rsaug.pipelines.content import latent_statistics
 from rsaug.pipelines.train.autoencoder import to_unit
 from rsaug.pipelines.train.loop import turn
-from rsaug.pipelines.train.pack import Pack, compose_seg
+from rsaug.pipelines.train.pack import EDGE_SLOTS, Pack, compose_seg
 
 ORIENTATIONS = 8
 
@@ -35,13 +35,18 @@ class ConditionMix:
     """
 
     controls: tuple[tuple[float, tuple[str, ...]], ...] = (
-        (0.45, ("road",)),
-        (0.25, ("road", "seg")),
-        (0.08, ("road", "seg", "hed")),
+        (0.36, ("road",)),
+        (0.22, ("road", "seg")),
+        (0.06, ("road", "seg", "hed")),
+        (0.05, ("road", "seg", "mlsd", "hed", "sketch")),
         (0.04, ("road", "hed")),
+        (0.04, ("road", "mlsd")),
+        (0.04, ("road", "sketch")),
         (0.03, ("seg",)),
-        (0.03, ("hed",)),
-        (0.12, ()),
+        (0.02, ("hed",)),
+        (0.02, ("mlsd",)),
+        (0.02, ("sketch",)),
+        (0.10, ()),
     )
     drop_text: float = 0.5
     drop_content: float = 0.6
@@ -170,11 +175,16 @@ def control_maps(
     """Control stack (18, h, w) of an example with the given slots.
 
     With ``rng``, land cover is thinned out at random - outlines alone, plants alone - because what
-    people have is seldom complete.
+    people have is seldom complete, and edges are those of the map rather than of the image in half
+    of the samples that have one.
     """
     maps = np.zeros((18, *pack.road.shape[1:]), dtype=np.float32)
-    if "hed" in slots:
-        maps[3:6] = pack.edges[row] / np.float32(255)
+    of_map = rng is not None and pack.has_map[row] and rng.random() < 0.5
+    edges = (pack.map_edges if of_map else pack.photo_edges)[row]
+    for name, values in zip(EDGE_SLOTS, edges, strict=True):
+        if name in slots:
+            first = 3 * SLOTS.index(name)
+            maps[first : first + 3] = values / np.float32(255)
     if "road" in slots:
         maps[9:12] = pack.road[row]
     if "seg" in slots:

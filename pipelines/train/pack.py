@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rsaug.conditions.image_edges import soft_edges
+from rsaug.conditions.edges import edge_map, line_map, sketch_map
+from rsaug.conditions.image_edges import line_segments, sketch_strokes, soft_edges
 from rsaug.conditions.landcover import CLASSES, LandAreas, land_areas, landcover_map
+from rsaug.conditions.outlines import Outlines, outlines
 from rsaug.conditions.road import road_mask
 from rsaug.errors import InputError
 from rsaug.grid import Tile
@@ -24,6 +26,9 @@ from rsaug.pipelines.train.folder import cut_windows, image_path, read_index
 from rsaug.raster import open_image, read_rgb
 from rsaug.roads import Roads, road_surfaces
 from rsaug.vectors import read_vectors
+
+EDGE_SLOTS = ("mlsd", "hed", "sketch")
+"""Slots of the edge maps of an example, in their order."""
 
 _VEGETATION_NDVI = 0.1
 
@@ -37,8 +42,11 @@ class Pack:
         road: (n, size, size) uint8, 1 on road surface.
         areas: (n, size, size) uint8 class indices from land-cover outlines, background elsewhere.
         vegetation: (n, size, size) uint8, 1 where NDVI says plants.
-        edges: (n, size, size) uint8, soft edges times 255.
+        photo_edges: (n, 3, size, size) uint8, straight lines, soft edges and sketch of the image as
+            `EDGE_SLOTS` names them, times 255.
+        map_edges: (n, 3, size, size) uint8, the same of the roads and areas that are mapped.
         has_areas: (n,) whether land cover is known at all.
+        has_map: (n,) whether there is a map to take edges from.
         captions: texts that describe the example; may be empty.
         metadata: (n, 7) in the order of :data:`FIELDS`, NaN where unknown.
     """
@@ -47,8 +55,10 @@ class Pack:
     road: NDArray[np.uint8]
     areas: NDArray[np.uint8]
     vegetation: NDArray[np.uint8]
-    edges: NDArray[np.uint8]
+    photo_edges: NDArray[np.uint8]
+    map_edges: NDArray[np.uint8]
     has_areas: NDArray[np.bool_]
+    has_map: NDArray[np.bool_]
     captions: list[tuple[str, ...]]
     metadata: NDArray[np.float32]
 
@@ -95,7 +105,7 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
     lines = _of_places(read_vectors(folder / "roads.geojson"), index)
     areas = folder / "landcover.geojson"
     polygons = _of_places(read_vectors(areas), index) if areas.is_file() else None
-    layers: dict[str, tuple[Roads, LandAreas | None]] = {}
+    layers: dict[str, tuple[Roads, LandAreas | None, Outlines]] = {}
     rows = []
     for entry in index.to_dict("records"):
         path = image_path(folder, entry["id"])
@@ -105,10 +115,12 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
         zone = tile.crs.to_string()
         if zone not in layers:
             local = None if polygons is None else land_areas(polygons, tile.crs)
-            layers[zone] = (road_surfaces(lines, tile.crs), local)
-        roads, local = layers[zone]
+            surfaces = road_surfaces(lines, tile.crs)
+            mapped = outlines(areas=[] if local is None else [local.areas], roads=surfaces.surfaces)
+            layers[zone] = (surfaces, local, mapped)
+        roads, local, drawn = layers[zone]
         rgb = read_rgb(path).transpose(1, 2, 0)
-        road = road_mask(roads, tile)
+        road, areas = road_mask(roads, tile), _class_map(local, tile)
         nir = folder / "nir" / f"{entry['id']}.tif"
         lon, lat = tile.lonlat
         known = {"year": entry.get("year"), "gsd": tile.gsd_m, "latitude": lat, "longitude": lon}
@@ -116,10 +128,12 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
             {
                 "rgb": rgb,
                 "road": road,
-                "areas": _class_map(local, tile),
+                "areas": areas,
                 "vegetation": _vegetation(rgb, nir),
-                "edges": (soft_edges(rgb) * 255).astype(np.uint8),
+                "photo_edges": _photo_edges(rgb),
+                "map_edges": _map_edges(drawn, tile),
                 "has_areas": local is not None or nir.is_file(),
+                "has_map": True,
                 "captions": captions.get(str(entry.get("place")), ()),
                 "metadata": _metadata_row(known),
             }
@@ -156,8 +170,10 @@ def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) 
                     "road": mask[window].astype(np.uint8),
                     "areas": blank,
                     "vegetation": blank,
-                    "edges": (soft_edges(image[window]) * 255).astype(np.uint8),
+                    "photo_edges": _photo_edges(image[window]),
+                    "map_edges": np.zeros((len(EDGE_SLOTS), size, size), dtype=np.uint8),
                     "has_areas": False,
+                    "has_map": False,
                     "captions": (),
                     "metadata": _metadata_row({"gsd": gsd_m}),
                 }
@@ -171,6 +187,19 @@ def _stack(rows: list[dict[str, Any]]) -> Pack:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     captions = columns.pop("captions")
     return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})
+
+
+def _photo_edges(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _in_bytes(line_segments(rgb), soft_edges(rgb), sketch_strokes(rgb))
+
+
+def _map_edges(mapped: Outlines, tile: Tile) -> NDArray[np.uint8]:
+    return _in_bytes(line_map(mapped, tile), edge_map(mapped, tile), sketch_map(mapped, tile))
+
+
+def _in_bytes(*maps: NDArray[Any]) -> NDArray[np.uint8]:
+    """Maps in [0, 1], (n, rows, cols) times 255."""
+    return np.stack([(each * 255).astype(np.uint8) for each in maps])
 
 
 def _class_map(areas: LandAreas | None, tile: Tile) -> NDArray[np.uint8]:

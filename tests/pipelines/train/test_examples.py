@@ -33,13 +33,16 @@ def make_pack(count: int = 3, *, has_areas: bool = True) -> Pack:
     rng = np.random.default_rng(0)
     road = rng.integers(0, 2, (count, SIDE, SIDE), dtype=np.uint8)
     rgb = np.repeat(road[..., None] * 255, 3, axis=-1).astype(np.uint8)
+    edges = np.full((count, 3, SIDE, SIDE), 51, dtype=np.uint8)
     return Pack(
         rgb=rgb,
         road=road,
         areas=np.full_like(road, CLASSES.index("water")),
         vegetation=np.ones_like(road),
-        edges=np.full_like(road, 51),
+        photo_edges=edges,
+        map_edges=edges + np.uint8(102),
         has_areas=np.full(count, has_areas),
+        has_map=np.ones(count, dtype=bool),
         captions=[("a road", "road")] * count,
         metadata=np.full((count, 7), 3, dtype=np.float32),
     )
@@ -156,7 +159,17 @@ def test_land_cover_is_thinned_out_at_random() -> None:
     assert shares[frozenset({"water", "forest"})] == pytest.approx(0.65, abs=0.08)
 
 
-def test_edges_are_scaled() -> None:
-    maps: NDArray[np.float32] = control_maps(make_pack(), 0, ("hed",))
-    np.testing.assert_allclose(maps[3:6], 0.2, rtol=1e-6)
-    assert maps.sum() == pytest.approx(maps[3:6].sum())
+@pytest.mark.parametrize("name", ["mlsd", "hed", "sketch"])
+def test_edges_are_scaled_and_go_to_their_slot(name: str) -> None:
+    maps: NDArray[np.float32] = control_maps(make_pack(), 0, (name,))
+    first = 3 * SLOTS.index(name)
+    np.testing.assert_allclose(maps[first : first + 3], 0.2, rtol=1e-6)
+    assert maps.sum() == pytest.approx(maps[first : first + 3].sum())
+
+
+def test_half_of_the_edges_are_those_of_the_map() -> None:
+    pack, rng = make_pack(), np.random.default_rng(0)
+    of_map = [control_maps(pack, 0, ("hed",), rng)[3, 0, 0] > 0.5 for _ in range(400)]
+    assert np.mean(of_map) == pytest.approx(0.5, abs=0.08)
+    pack.has_map[:] = False
+    assert all(control_maps(pack, 0, ("hed",), rng)[3, 0, 0] < 0.5 for _ in range(50))

@@ -44,8 +44,10 @@ def pack() -> Pack:
         road=road,
         areas=np.zeros_like(road),
         vegetation=np.zeros_like(road),
-        edges=np.zeros_like(road),
+        photo_edges=np.zeros((6, 3, SIDE, SIDE), dtype=np.uint8),
+        map_edges=np.zeros((6, 3, SIDE, SIDE), dtype=np.uint8),
         has_areas=np.zeros(6, dtype=bool),
+        has_map=np.zeros(6, dtype=bool),
         captions=[("a road", "desert")] * 6,
         metadata=np.array([[2016 + k, *[np.nan] * 2, 0.6, *[np.nan] * 3] for k in range(6)]),
     )
@@ -100,7 +102,7 @@ def test_what_is_saved_can_be_used(pack: Pack, tmp_path: Path) -> None:
     assert generator.notes(gsd_m=0.6) == []
     assert "only 0.6 of gsd, not on 2." in generator.notes(gsd_m=2.0)[0]
     assert generator.pipe.text_encoder.unknown_words("a desert road in Rome") == ["in", "rome"]
-    assert generator.pipe.config.trained_controls == ["hed", "road", "seg"]
+    assert generator.pipe.config.trained_controls == ["mlsd", "hed", "sketch", "road", "seg"]
     index = json.loads((tmp_path / "model" / "model_index.json").read_text())
     assert str(tmp_path) not in json.dumps(index)
     files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]

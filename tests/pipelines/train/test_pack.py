@@ -14,6 +14,7 @@ from PIL import Image
 from shapely.geometry import box
 from tilefolder import EPSG, GSD_M, SIZE, YEARS, corner, make_tile_folder
 
+from rsaug.conditions.image_edges import soft_edges
 from rsaug.conditions.landcover import CLASSES
 from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
@@ -79,6 +80,18 @@ def test_land_cover_is_burned(pack: Pack) -> None:
     assert pack.has_areas.all()
 
 
+def test_edges_are_those_of_the_image_and_those_of_the_map(pack: Pack) -> None:
+    lines, soft, sketch = pack.map_edges[0]
+    assert set(np.unique(lines)) <= {0, 255}
+    # Beside the border of the building, away from the tile's own.
+    assert soft[4, SIZE // 2 - 1 : SIZE // 2 + 1].min() > 150
+    assert sketch[4, SIZE // 2 - 1 : SIZE // 2 + 1].max() < 100
+    assert np.median(sketch) == 255
+    for row, rgb in zip(pack.photo_edges, pack.rgb, strict=True):
+        np.testing.assert_array_equal(row[1], (soft_edges(rgb) * 255).astype(np.uint8))
+    assert pack.has_map.all()
+
+
 def test_vegetation_comes_from_the_near_infrared(pack: Pack) -> None:
     green = [bool(tile.any()) for tile in pack.vegetation]
     assert green == [False, False, True, False]
@@ -138,6 +151,8 @@ def test_scans_are_cut_into_tiles_without_blanks(scans: Path) -> None:
     assert len(pack) == 6 + 4
     assert [int(road.sum()) for road in pack.road[:4]] == [10 * 32, 0, 0, 10 * 32]
     assert not pack.has_areas.any()
+    assert not pack.has_map.any()
+    assert not pack.map_edges.any()
     assert pack.metadata[0, FIELDS.index("gsd")] == 1.0
     np.testing.assert_array_equal(pack.rgb, read_chips(scans, "train", 32))
 
