@@ -89,8 +89,8 @@ def read_road_tiles(folder: Path, split: str, *, image_year_only: bool = False) 
 
 def burn_roads(lines: gpd.GeoDataFrame, tiles: tuple[Tile, ...]) -> NDArray[np.uint8]:
     """Road masks of ``tiles`` (all of one shape) from centrelines, (n, rows, cols) 0/1."""
-    surfaces = {crs: road_surfaces(lines, crs).surfaces for crs in {tile.crs for tile in tiles}}
-    return np.stack([road_mask(surfaces[tile.crs], tile) for tile in tiles])
+    roads = {crs: road_surfaces(lines, crs) for crs in {tile.crs for tile in tiles}}
+    return np.stack([road_mask(roads[tile.crs], tile) for tile in tiles])
 
 
 def _of_image_year(rows: pd.DataFrame, captions: Path) -> pd.DataFrame:

@@ -31,8 +31,10 @@ _MANY_VERTICES = 1000
 # and far below what anyone maps.
 _TIE_PX = 1e-6
 # Edges between points of a lattice run through centres again and again. Lattices of tenths,
-# twelfths and sixteenths of a pixel are looked out for; on those of 64ths, numbers are exact.
-_LATTICE, _EXACT = 240, 64
+# twelfths and sixteenths of a pixel are looked out for.
+_LATTICE = 240
+# Far above rounding in pixels, far below what a tie is.
+_HAIR_PX = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,13 +170,19 @@ def _near(shapes: Encoded, picked: NDArray[np.intp], tile: Tile) -> NDArray[np.o
 def _rasterio_on_pixels(
     shapes: NDArray[np.object_], values: NDArray[Value], tile: Tile
 ) -> NDArray[Value]:
-    """The same where edges run through centres: there GDAL's rule decides, and not rounding."""
-    side = tile.transform.a
+    """The same where edges run through centres: there GDAL's rule decides, and not rounding.
+
+    A centre on an edge belongs to the area to the west of it, as though the area lay a hair further
+    east; centres on a level edge belong to both sides.
+    """
+    corner, side = (tile.transform.c, tile.transform.f), tile.transform.a
+    hair = np.array([_HAIR_PX, 0.0])
 
     def exact(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        pixels = (xy - (tile.transform.c, tile.transform.f)) / (side, -side)
-        near = np.rint(pixels * _EXACT) / _EXACT
-        return np.where(np.abs(pixels - near) < _TIE_PX, near, pixels)
+        pixels = (xy - corner) / (side, -side)
+        near = np.rint(pixels * _LATTICE) / _LATTICE
+        moved: NDArray[np.float64] = np.where(np.abs(pixels - near) < _TIE_PX, near, pixels) + hair
+        return moved
 
     return _rasterio(shapely.transform(shapes, exact), values, tile.shape, Affine.identity())
 

@@ -1,69 +1,33 @@
-"""Rasters: burn geometry into a tile, write and read GeoTIFF."""
+"""Rasters: write and read GeoTIFF."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import rasterio.errors
-import rasterio.features
-import shapely
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
-from shapely.geometry.base import BaseGeometry
 
 from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.grid import Tile
 
 _MAX_BLOCK = 512
-_MANY_VERTICES = 1000
-
-
-def burn(shapes: Iterable[tuple[BaseGeometry, int]], tile: Tile) -> NDArray[np.uint8]:
-    """Values of the shapes on the tile's pixels, uint8 (rows, cols); 0 where there is none.
-
-    A pixel takes the value of a polygon that holds its centre (GDAL's rule for polygons); later
-    shapes cover earlier ones.
-
-    Args:
-        shapes: Polygons in the tile's CRS and their values, 0 to 255.
-        tile: The tile.
-    """
-    near = [(_near(shape, tile), value) for shape, value in shapes]
-    near = [(shape, value) for shape, value in near if not shape.is_empty]
-    if not near:
-        return np.zeros(tile.shape, dtype=np.uint8)
-    burned: NDArray[np.uint8] = rasterio.features.rasterize(
-        near, out_shape=tile.shape, transform=tile.transform, dtype=np.uint8, all_touched=False
-    )
-    return burned
-
-
-def _near(shape: BaseGeometry, tile: Tile) -> BaseGeometry:
-    """The shape, or where it is large what lies around the tile.
-
-    GDAL is handed each vertex through Python, so the shore of a lake is not handed over for every
-    tile. The cut is made off the tile, where it moves no edge that passes a pixel's centre.
-    """
-    if shapely.get_num_coordinates(shape) <= _MANY_VERTICES:
-        return shape
-    left, bottom, right, top = tile.bounds
-    margin = 2 * tile.transform.a
-    return shapely.clip_by_rect(shape, left - margin, bottom - margin, right + margin, top + margin)
 
 
 def write_cog(
     path: Path | str,
     array: NDArray[np.generic],
-    tile: Tile,
+    tile: Tile | None,
     *,
     descriptions: Sequence[str] | None = None,
+    band_tags: Sequence[Mapping[str, str]] | None = None,
     tags: Mapping[str, str] | None = None,
     xmp: str | None = None,
 ) -> None:
@@ -75,45 +39,50 @@ def write_cog(
     Args:
         path: Target; an existing file is replaced.
         array: (bands, rows, cols), rows and cols as in the tile.
-        tile: Gives the CRS and the transform.
+        tile: Gives the CRS and the transform; None for a file without a place.
         descriptions: One a band.
+        band_tags: Metadata of each band, one mapping a band.
         tags: Metadata of the file.
         xmp: An XMP packet to embed.
 
     Raises:
-        InputError: if the array does not fit the tile, or the descriptions do not fit the array.
+        InputError: if the array does not fit the tile, or what is said of the bands not the array.
         OutputError: if the file cannot be written.
     """
-    write_whole(path, encode_cog(array, tile, descriptions=descriptions, tags=tags, xmp=xmp))
+    content = encode_cog(
+        array, tile, descriptions=descriptions, band_tags=band_tags, tags=tags, xmp=xmp
+    )
+    write_whole(path, content)
 
 
 def encode_cog(
     array: NDArray[np.generic],
-    tile: Tile,
+    tile: Tile | None,
     *,
     descriptions: Sequence[str] | None = None,
+    band_tags: Sequence[Mapping[str, str]] | None = None,
     tags: Mapping[str, str] | None = None,
     xmp: str | None = None,
 ) -> bytes:
     """The bytes of the file that `write_cog` writes; arguments and errors are the same."""
-    if array.ndim != 3 or array.shape[1:] != tile.shape:
-        raise InputError(
-            f"The array has the shape {array.shape}, the tile {tile.name} needs (bands, "
-            f"{tile.shape[0]}, {tile.shape[1]})."
-        )
+    if array.ndim != 3 or (tile is not None and array.shape[1:] != tile.shape):
+        what = "a raster" if tile is None else f"the tile {tile.name}"
+        needed = "rows, cols" if tile is None else f"{tile.shape[0]}, {tile.shape[1]}"
+        raise InputError(f"The array has the shape {array.shape}, {what} needs (bands, {needed}).")
     bands, rows, cols = array.shape
-    if descriptions is not None and len(descriptions) != bands:
-        raise InputError(f"There are {len(descriptions)} descriptions for {bands} bands.")
+    for what, given in (("descriptions", descriptions), ("sets of tags", band_tags)):
+        if given is not None and len(given) != bands:
+            raise InputError(f"There are {len(given)} {what} for {bands} bands.")
     # Encoded in memory: on a full disk GDAL can end with a short file and no error, Python cannot.
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, _no_warning_of(no_place=tile is None):
         with memory.open(
             driver="COG",
             width=cols,
             height=rows,
             count=bands,
             dtype=array.dtype,
-            crs=tile.crs.to_wkt(),
-            transform=tile.transform,
+            crs=None if tile is None else tile.crs.to_wkt(),
+            transform=None if tile is None else tile.transform,
             compress="DEFLATE",
             predictor="YES",
             blocksize=_block_size(rows, cols),
@@ -123,6 +92,8 @@ def encode_cog(
                 dst.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
             for band, description in enumerate(descriptions or (), start=1):
                 dst.set_band_description(band, description)
+            for band, facts in enumerate(band_tags or (), start=1):
+                dst.update_tags(band, **facts)
             dst.update_tags(**(tags or {}))
             if xmp is not None:
                 # rasterio joins name and value by "="; GDAL wants the bare packet.
@@ -130,6 +101,17 @@ def encode_cog(
                 dst.update_tags(ns="xml:XMP", **{name: value})
             dst.write(array)
         return bytes(memory.getbuffer())
+
+
+@contextmanager
+def _no_warning_of(*, no_place: bool) -> Iterator[None]:
+    """Keep rasterio from warning of a file without a place where that is what is wanted."""
+    if not no_place:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
 
 
 def _block_size(rows: int, cols: int) -> int:

@@ -1,4 +1,4 @@
-"""Burning against brute force, and GeoTIFFs there and back."""
+"""GeoTIFFs there and back."""
 
 from __future__ import annotations
 
@@ -7,91 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-import rasterio.features
-import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import ColorInterp
-from strategies import UTM, grids, road_lines
+from strategies import UTM
 
 from rsaug.errors import InputError
-from rsaug.grid import Tile, TileGrid
-from rsaug.raster import burn, encode_cog, read_rgb, write_cog
-from rsaug.roads import road_surfaces
+from rsaug.grid import TileGrid
+from rsaug.raster import encode_cog, read_rgb, write_cog
 
 TILE = TileGrid(UTM, 0.6, 64).tile(-173_812, 10_023)
-
-
-def pixel_centres(tile: Tile) -> NDArray[np.object_]:
-    """Points in the middle of the pixels, (rows, cols)."""
-    rows, cols = np.mgrid[0.5 : tile.shape[0], 0.5 : tile.shape[1]]
-    left, _, _, top = tile.bounds
-    points: NDArray[np.object_] = shapely.points(
-        left + cols * tile.transform.a, top - rows * tile.transform.a
-    )
-    return points
-
-
-def holding(shape: shapely.Geometry, tile: Tile) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each pixel's centre is in the shape, and whether it is clear of the outline."""
-    centres = pixel_centres(tile)
-    shapely.prepare(shape)
-    clear = shapely.distance(centres, shape.boundary) > 1e-6 * tile.transform.a
-    return shapely.contains(shape, centres), clear
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.data())
-def test_burn_is_point_in_polygon_at_pixel_centres(data: st.DataObject) -> None:
-    tile = data.draw(grids()).tile(-20_000, 5_000)
-    surfaces = road_surfaces(data.draw(road_lines(tile)), tile.crs).surfaces.geometry
-    burned = burn([(shape, 1) for shape in surfaces], tile)
-    inside, clear = zip(*(holding(shape, tile) for shape in surfaces), strict=True)
-    sure = np.all(clear, axis=0)
-    np.testing.assert_array_equal(burned[sure], np.any(inside, axis=0)[sure])
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.data())
-def test_tiles_put_together_are_the_mosaic(data: st.DataObject) -> None:
-    grid = TileGrid(UTM, data.draw(st.sampled_from([0.3, 0.6, 1.0])), 16)
-    tiles = [[grid.tile(-40_000 + row, 9_000 + col) for col in range(3)] for row in range(3)]
-    whole = Tile.from_transform(tiles[0][0].transform, (48, 48), UTM)
-    surfaces = road_surfaces(data.draw(road_lines(whole)), UTM).surfaces.geometry
-    shapes = [(shape, number) for number, shape in enumerate(surfaces, start=1)]
-    mosaic = np.block([[burn(shapes, tile) for tile in row] for row in tiles])
-    np.testing.assert_array_equal(mosaic, burn(shapes, whole))
-
-
-def test_later_shapes_cover_earlier_ones() -> None:
-    left, bottom, right, top = TILE.bounds
-    middle = (left + right) / 2
-    burned = burn([(TILE.polygon, 7), (shapely.box(left, bottom, middle, top), 9)], TILE)
-    assert (burned[:, :32] == 9).all()
-    assert (burned[:, 32:] == 7).all()
-
-
-def test_large_shapes_are_cut_without_a_trace() -> None:
-    """A lake of 50,000 corners with an island, against GDAL given the whole of it."""
-    angle = np.linspace(0, 2 * np.pi, 50_000, endpoint=False)
-    radius = 900 + 8 * np.sin(angle * 1000)
-    shore = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    origin = np.array(TILE.bounds[:2]) - [900, 0]
-    lake = shapely.Polygon(shore + origin, [shore[::-1] * 0.99 + origin])
-    burned = burn([(lake, 1)], TILE)
-    whole = rasterio.features.rasterize([lake], TILE.shape, transform=TILE.transform)
-    assert 0 < burned.mean() < 1
-    np.testing.assert_array_equal(burned, whole)
-    assert not burn([(shapely.affinity.translate(lake, 5000), 1)], TILE).any()
-
-
-def test_nothing_burns_to_zero() -> None:
-    burned = burn([], TILE)
-    assert burned.dtype == np.uint8
-    assert burned.shape == (64, 64)
-    assert not burned.any()
 
 
 def noise(bands: int, dtype: str = "uint8") -> NDArray[np.generic]:

@@ -55,7 +55,8 @@ def towns(draw: st.DrawFn) -> Outlines:
         shape = shapely.box(at_x, at_y, at_x + width, at_y + height)
         return shapely.affinity.rotate(shape, turn)
 
-    roads = [line().buffer(draw(st.floats(0.5, 5)), quad_segs=8) for _ in range(draw(st.integers(0, 4)))]
+    number = draw(st.integers(0, 4))
+    roads = [line().buffer(draw(st.floats(0.5, 5)), quad_segs=8) for _ in range(number)]
     few = st.integers(0, 3)
     cover = areas(
         building=[box() for _ in range(draw(few))],
