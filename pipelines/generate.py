@@ -104,9 +104,10 @@ class CRSDiffGenerator:
         return out
 
     def _generate_batch(self, batch: list[TileRequest], steps: int) -> list[NDArray[np.uint8]]:
+        controls = [request.controls.only(self.pipe.config.trained_controls) for request in batch]
         result = self.pipe(
-            torch.from_numpy(np.stack([request.controls.maps for request in batch])),
-            torch.tensor([request.controls.present for request in batch], dtype=torch.float32),
+            torch.from_numpy(np.stack([given.maps for given in controls])),
+            torch.tensor([given.present for given in controls], dtype=torch.float32),
             prompt=self.settings.prompt,
             content_image=self.style,
             metadata=torch.stack([self._metadata(request.tile) for request in batch]),
@@ -127,9 +128,15 @@ class CRSDiffGenerator:
         row: Tensor = embedding.pack(fields)
         return row
 
-    def notes(self, gsd_m: float) -> list[str]:
+    def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What of the settings the model cannot follow, one sentence each."""
         notes = []
+        unknown_controls = [c for c in controls if c not in self.pipe.config.trained_controls]
+        if unknown_controls:
+            notes.append(
+                f"The model was not trained on the controls {', '.join(unknown_controls)}; they "
+                "are left out."
+            )
         encoder, embedding = self.pipe.text_encoder, self.pipe.metadata_embedding
         if isinstance(encoder, CaptionEncoder):
             unknown = encoder.unknown_words(self.settings.prompt)

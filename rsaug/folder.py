@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsaug.errors import InputError, OutputError
 
-_ROOMS = ("images", "masks", "conditions", "items")
+ROOMS = ("images", "masks", "conditions", "items")
+"""Folders of a run of ``rsaug synth``."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,17 @@ class RunFolder:
                 "run; name another one."
             )
 
-    def open(self) -> None:
+    def open(self, rooms: Sequence[str] = ROOMS) -> None:
         """Make the folder, and remove what a killed run left unfinished.
+
+        Args:
+            rooms: Folders in it.
 
         Raises:
             OutputError: if that is not possible.
         """
         try:
-            for room in (self.root / name for name in _ROOMS):
+            for room in (self.root / name for name in rooms):
                 room.mkdir(parents=True, exist_ok=True)
                 for part in room.glob(".*.part"):
                     part.unlink()

@@ -10,112 +10,22 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from rsaug import __version__
 from rsaug.errors import InputError
+from rsaug.options import RunOptions, SynthOptions, is_box
+
+Options = TypeVar("Options", bound=RunOptions)
 
 _DECIDING = ("gsd", "tile_size", "crs", "prompt", "date", "steps", "guidance", "scheduler", "seed")
 
 
 @dataclass(frozen=True)
-class SynthOptions:
-    """What a run is asked for; None leaves the choice to the data or the model.
-
-    Attributes:
-        roads: Vector file with the roads; like the other vector files, a layer can be named after
-            a bar: ``town.gpkg|layername=roads``.
-        landcover: Vector file with areas of land cover.
-        buildings: Vector file with buildings.
-        aoi: Vector file with the area of interest, or "west,south,east,north" in degrees.
-        gsd: Side of a pixel in metres.
-        tile_size: Side of a tile in pixels.
-        crs: Projected CRS.
-        prompt: Text for the model.
-        style: Image whose look is taken over.
-        date: Date of acquisition to imitate.
-        variants: Images a tile.
-        steps: Denoising steps.
-        guidance: Classifier-free guidance scale.
-        scheduler: Name of a scheduler.
-        seed: Seed of the run.
-        model: ``default``, a folder or a hub id.
-        device: Where the model runs.
-        limit: How many tiles at most.
-        all: Make every tile, however many.
-        out: Folder of the results; None for `name` in the working directory.
-
-    Raises:
-        InputError: for a number that makes no run.
-    """
-
-    roads: str
-    landcover: str | None = None
-    buildings: str | None = None
-    aoi: str | None = None
-    gsd: float = 0.6
-    tile_size: int = 256
-    crs: str | None = None
-    prompt: str | None = None
-    style: str | None = None
-    date: dt.date | None = None
-    variants: int = 1
-    steps: int | None = None
-    guidance: float | None = None
-    scheduler: str | None = None
-    seed: int = 0
-    model: str = "default"
-    device: str | None = None
-    limit: int | None = None
-    all: bool = False
-    out: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without a file or a model."""
-        if self.variants < 1:
-            raise InputError(f"The number of variants must be at least 1, not {self.variants}.")
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"The limit must be at least 1 tile, not {self.limit}.")
-        if self.limit is not None and self.all:
-            raise InputError(f"A limit of {self.limit} tiles and all tiles exclude each other.")
-
-    @property
-    def name(self) -> str:
-        """Name of the data set: that of the road file without its endings, and ``-synth``."""
-        return f"{Path(_split_layer(self.roads)[0]).name.split('.')[0]}-synth"
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the results."""
-        return Path(self.name if self.out is None else self.out)
-
-    def files(self) -> dict[str, Path]:
-        """The files to read, by option."""
-        names = ["roads", "landcover", "buildings", "style"]
-        if self.aoi is not None and not is_box(self.aoi):
-            names.append("aoi")
-        given = {name: getattr(self, name) for name in names}
-        return {
-            name: Path(_split_layer(value)[0]) for name, value in given.items() if value is not None
-        }
-
-    def _with_paths(self, move: Callable[[str], str], base: Path) -> Self:
-        """The options with every path moved; ``base`` is what they are relative to now."""
-        names = [*self.files(), *(["out"] if self.out is not None else [])]
-        if self.model != "default" and (base / self.model).is_dir():
-            names.append("model")
-        moved: dict[str, Any] = {}
-        for name in names:
-            path, layer = _split_layer(getattr(self, name))
-            moved[name] = move(path) + layer
-        return replace(self, **moved)
-
-
-@dataclass(frozen=True)
-class Record:
+class Record(Generic[Options]):
     """What a run was asked and what it worked with.
 
     Attributes:
@@ -126,7 +36,7 @@ class Record:
         results: What was found in the input and what is made of it, for readers.
     """
 
-    options: SynthOptions
+    options: Options
     inputs: Mapping[str, str]
     generator: Mapping[str, object]
     created: str
@@ -135,21 +45,20 @@ class Record:
     def to_json(self) -> bytes:
         """The record as it is written into the folder of the results."""
         folder = self.options.folder.resolve()
-        moved = replace(self.options, out=str(folder))._with_paths(
+        moved = replace(self.options, out=str(folder)).with_paths(
             lambda path: _relative(Path(path).resolve(), folder), Path()
         )
-        date = moved.date.isoformat() if moved.date else None
         document = {
             "software": f"rsaug {__version__}",
             "created": self.created,
-            "options": asdict(moved) | {"date": date},
+            "options": {name: _plain(value) for name, value in asdict(moved).items()},
             "inputs": dict(self.inputs),
             "generator": dict(self.generator),
             **self.results,
         }
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
-    def differences(self, other: Record) -> list[str]:
+    def differences(self, other: Record[Options]) -> list[str]:
         """In what another run differs, as far as images can show it, in words."""
         ours, theirs = self._deciding(), other._deciding()
         names = list(dict.fromkeys([*ours, *theirs]))
@@ -159,17 +68,27 @@ class Record:
         """What decides the images, by a name for readers."""
         box = self.options.aoi if self.options.aoi and is_box(self.options.aoi) else None
         return {
-            **{name.replace("_", " "): getattr(self.options, name) for name in _DECIDING},
+            **{name.replace("_", " "): getattr(self.options, name, None) for name in _DECIDING},
             "area of interest": box,
             **{f"{name} file": digest for name, digest in self.inputs.items()},
             "weights": self.generator.get("weights_sha256"),
         }
 
 
-def read_record(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Record:
+def read_record(
+    path: Path | str, overrides: Mapping[str, Any] | None = None
+) -> Record[SynthOptions]:
+    """The record of a run of ``rsaug synth``; see `read_record_of`."""
+    return read_record_of(SynthOptions, path, overrides)
+
+
+def read_record_of(
+    kind: type[Options], path: Path | str, overrides: Mapping[str, Any] | None = None
+) -> Record[Options]:
     """The record in a ``run.json``, or in a hand-written file that has at least ``options``.
 
     Args:
+        kind: Whose options they are.
         path: The file; paths in it are relative to its folder.
         overrides: Options that replace those of the file.
 
@@ -184,9 +103,9 @@ def read_record(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
     given = document.get("options") if isinstance(document, dict) else None
     if not isinstance(given, dict):
         raise InputError(f"{path} is no record of a run: it has no 'options'.")
-    options = _options(path, given)
+    options = _options(kind, path, given)
     folder = path.resolve().parent
-    options = options._with_paths(lambda file: _near(folder / file), folder)
+    options = options.with_paths(lambda file: _near(folder / file), folder)
     if overrides:
         options = replace(options, **overrides)
     return Record(
@@ -202,13 +121,8 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def is_box(aoi: str) -> bool:
-    """Whether an area of interest is given as four numbers rather than as a file."""
-    return aoi.count(",") == 3
-
-
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; of a Shapefile, of all its parts in the order of their names.
+    """SHA-256 of a file; of a Shapefile or a folder, of all its parts in the order of their names.
 
     Raises:
         InputError: if the file cannot be read.
@@ -216,6 +130,8 @@ def file_sha256(path: Path) -> str:
     parts = [path]
     if path.suffix.lower() == ".shp":
         parts = sorted(part for part in path.parent.glob(f"{path.stem}.*") if part.is_file())
+    elif path.is_dir():
+        parts = sorted(part for part in path.rglob("*") if part.is_file())
     digest = hashlib.sha256()
     try:
         for part in parts:
@@ -227,9 +143,9 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _options(path: Path, given: Mapping[str, Any]) -> SynthOptions:
+def _options(kind: type[Options], path: Path, given: Mapping[str, Any]) -> Options:
     """Options from JSON, their types checked."""
-    hints = get_type_hints(SynthOptions)
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name in _fields(kind)}
     values = dict(given)
     for name, value in given.items():
         if name not in hints:
@@ -238,12 +154,21 @@ def _options(path: Path, given: Mapping[str, Any]) -> SynthOptions:
             value = values[name] = _date(path, value)
         # JSON has one kind of number; True is not one.
         whole_for_real = type(value) is int and name in {"gsd", "guidance"}
-        is_flag = isinstance(value, bool) and name != "all"
+        is_flag = isinstance(value, bool) and name not in {"all", "tunnels"}
         if is_flag or not (isinstance(value, hints[name]) or whole_for_real):
             raise InputError(f"{path} has {value!r} for the option {name!r}, of a wrong type.")
-    if "roads" not in values:
+    if kind is SynthOptions and values.get("roads") is None:
         raise InputError(f"{path} names no road file; add 'roads' to its 'options'.")
-    return SynthOptions(**values)
+    return kind(**values)
+
+
+def _fields(kind: type[RunOptions]) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    return value.isoformat() if isinstance(value, dt.date) else value
 
 
 def _date(path: Path, text: str) -> dt.date:
@@ -256,12 +181,6 @@ def _date(path: Path, text: str) -> dt.date:
 def _dictionary(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = document.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _split_layer(path: str) -> tuple[str, str]:
-    """A path and what follows it: the name of a layer after a bar, or nothing."""
-    file, bar, layer = path.partition("|")
-    return file, bar + layer
 
 
 def _relative(path: Path, folder: Path) -> str:

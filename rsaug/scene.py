@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from rsaug.conditions.landcover import LandAreas, colourise, land_areas, landcover_map
+from rsaug.classes import ClassSet
+from rsaug.conditions.depth import depth_map
+from rsaug.conditions.edges import edge_map, line_map, sketch_map
+from rsaug.conditions.facts import TileFacts, tile_facts
+from rsaug.conditions.landcover import colourise, landcover_map
+from rsaug.conditions.outlines import Outlines, outlines
+from rsaug.conditions.rastercover import RasterCover
+from rsaug.conditions.reference import Reference
 from rsaug.conditions.road import road_mask
-from rsaug.conditions.stack import ControlStack
+from rsaug.conditions.road_channels import road_channels
+from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.errors import InputError
-from rsaug.grid import Tile, TileGrid, linear_unit_m, parse_crs, to_lonlat, utm_crs
-from rsaug.record import is_box
-from rsaug.roads import MAX_WIDTH_M, Roads, road_surfaces
-from rsaug.vectors import clean, read_vectors
+from rsaug.grid import Tile, TileGrid
+from rsaug.ground import Ground, Parcels
+from rsaug.layers import BLOCK_TILES, Block, Blocks, Layer, Report, block_bounds
+from rsaug.roads import Roads
 
-Bounds = tuple[float, float, float, float]
+MOST_TILES = 5_000_000
+"""More tiles than this are not even listed."""
+
+_EDGES = ("mlsd", "hed", "sketch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,170 +42,308 @@ class Scene:
     Attributes:
         grid: Where the tiles lie.
         roads: Road surfaces.
-        areas: Land cover, one entry a layer; without one there is no segmentation control.
-        aoi: Area of interest in the grid's CRS; None for wherever there are roads.
+        landcover: Areas of land cover.
+        buildings: Buildings, with their heights.
+        parcels: Parcels.
+        rasters: Land cover from rasters, below the areas: in LoveDA's classes.
+        label_rasters: The same in the classes of the label masks.
+        labels: Class set of the label masks.
+        elevation: Raster of heights.
+        height_range_m: Heights that are darkest and lightest in the depth map.
+        reference: Image whose edges are drawn in place of those of the map.
+        aoi: Area of interest in the grid's CRS; None for wherever there is something mapped.
+        extent: (left, bottom, right, top) of what is mapped, in the grid's CRS.
+        specs: Layers that come by network, as they may be told to anyone.
+        attribution: Whom the data ask to be named.
     """
 
     grid: TileGrid
-    roads: Roads
-    areas: tuple[LandAreas, ...] = ()
+    roads: Layer[Roads] | None = None
+    landcover: Layer[Ground] | None = None
+    buildings: Layer[Ground] | None = None
+    parcels: Layer[Parcels] | None = None
+    rasters: tuple[RasterCover, ...] = ()
+    label_rasters: tuple[RasterCover, ...] = ()
+    labels: ClassSet | None = None
+    elevation: Path | None = None
+    height_range_m: tuple[float, float] | None = None
+    reference: Reference | None = None
     aoi: BaseGeometry | None = None
+    extent: tuple[float, float, float, float] | None = None
+    specs: Mapping[str, str] = field(default_factory=dict)
+    attribution: tuple[str, ...] = ()
+    _drawn: dict[tuple[int, ...], tuple[list[object], Outlines]] = field(default_factory=dict)
 
-    def tiles(self) -> list[Tile]:
-        """The tiles that hold a road, that is, whose mask is not empty, row by row.
+    def tiles(self, *, bare: bool = False) -> list[Tile]:
+        """The tiles to make, row by row.
 
-        With an area of interest, those that it touches. A tile that it touches is made whole, with
-        every road in it.
+        They are those that hold a road, that is, whose mask is not empty; with an area of interest,
+        those of them that it touches. A tile that it touches is made whole, with every road in it.
+
+        Args:
+            bare: Whether tiles without a road are wanted as well: all that the area of interest
+                touches, or without one, that any area or raster touches.
 
         Raises:
-            InputError: if there is none.
+            InputError: if there is none, or there are more than `MOST_TILES`.
         """
-        surfaces = self.roads.surfaces.geometry.to_numpy()
+        if self.roads is None or (bare and self.aoi is not None):
+            tiles = self._tiles_of_areas()
+            missing = "The area of interest touches no tile."
+        else:
+            tiles = [tile for block in self._road_tiles(self.roads) for tile in block]
+            missing = (
+                "No tile of the area of interest holds a road; check that the area and the roads "
+                "are of the same place."
+            )
+        if not tiles:
+            raise InputError(missing)
+        return tiles
+
+    def road_mask(self, tile: Tile) -> NDArray[np.uint8]:
+        """Road mask of a tile, uint8 0/1 (rows, cols); all 0 without roads."""
+        if self.roads is None:
+            return np.zeros(tile.shape, dtype=np.uint8)
+        return road_mask(self.roads.at(tile), tile)
+
+    def class_map(
+        self, tile: Tile, mask: NDArray[np.uint8], classes: ClassSet | None = None
+    ) -> NDArray[np.uint8]:
+        """Land cover of a tile with its roads, uint8 (rows, cols) of the classes' numbers.
+
+        Args:
+            tile: The tile.
+            mask: Its road mask.
+            classes: ``labels`` of the scene, or None for LoveDA's classes.
+        """
+        grounds = [layer.at(tile) for layer in (self.landcover, self.buildings) if layer]
+        if classes is None:
+            areas = [ground.areas for ground in grounds]
+            return landcover_map([*areas, *self.rasters], mask, tile)
+        labelled = [ground.labels for ground in grounds if ground.labels is not None]
+        return landcover_map([*labelled, *self.label_rasters], mask, tile, classes)
+
+    def available(self) -> tuple[str, ...]:
+        """Names of the controls that the layers are enough for, in the order of the slots."""
+        cover = bool(self.landcover or self.buildings or self.rasters)
+        mapped = bool(self.roads or self.landcover or self.buildings or self.parcels)
+        edges = mapped or self.reference is not None
+        have = {
+            **dict.fromkeys(_EDGES, edges),
+            "road": self.roads is not None,
+            "depth": self.elevation is not None or self.buildings is not None,
+            "seg": cover,
+        }
+        return tuple(slot for slot in SLOTS if have[slot])
+
+    def choose(self, names: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
+        """The controls to make, in the order of the slots.
+
+        Args:
+            names: Those asked for; empty for the default.
+            default: Those wanted unless asked for, as far as the layers are enough for them.
+
+        Raises:
+            InputError: if one is no control, or needs a layer that is not there.
+        """
+        for name in names:
+            if name not in SLOTS:
+                raise InputError(f"No control is called {name!r}; there are {', '.join(SLOTS)}.")
+            if name not in self.available():
+                raise InputError(
+                    f"The control {name!r} needs a layer that is not given; the layers are enough "
+                    f"for {', '.join(self.available()) or 'none'}."
+                )
+        wanted = names or [name for name in default if name in self.available()]
+        return tuple(slot for slot in SLOTS if slot in wanted)
+
+    def controls(
+        self, tile: Tile, names: Sequence[str] = ("road", "seg")
+    ) -> tuple[NDArray[np.uint8], ControlStack]:
+        """Road mask, uint8 0/1 (rows, cols), and the control stack of a tile.
+
+        Args:
+            tile: The tile.
+            names: Which controls, of those that the layers are enough for; others are left out.
+        """
+        mask = self.road_mask(tile)
+        names = [name for name in names if name in self.available()]
+        slots: dict[str, NDArray[np.generic]] = {}
+        if "road" in names:
+            slots["road"] = mask
+        if "seg" in names:
+            slots["seg"] = colourise(self.class_map(tile, mask))
+        if "depth" in names:
+            slots["depth"] = self._depth(tile)
+        slots |= self._edges(tile, [name for name in _EDGES if name in names])
+        return mask, ControlStack.from_maps(tile.shape, **slots)
+
+    def channels(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+        """Road channels of a tile by name; see `rsaug.conditions.road_channels`.
+
+        Raises:
+            InputError: if there are no roads, or a name is no channel.
+        """
+        if self.roads is None:
+            raise InputError("Road channels need roads; give a layer of them.")
+        return road_channels(self.roads.at(tile), tile, names)
+
+    def facts(self, tile: Tile, mask: NDArray[np.uint8]) -> TileFacts:
+        """What a tile holds, in numbers, of which a caption can be made."""
+        buildings = self.buildings.at(tile) if self.buildings else None
+        heights = buildings.heights if buildings else None
+        return tile_facts(
+            tile,
+            self.class_map(tile, mask),
+            roads=self.roads.at(tile) if self.roads else None,
+            buildings=heights.shapes if heights else None,
+            heights_m=heights.height_m if heights else None,
+            areas=self.landcover.at(tile).tagged if self.landcover else None,
+        )
+
+    def report(self) -> Report:
+        """What was made of the features of each layer, of those read by now."""
+        layers: dict[str, Layer[Any] | None] = {
+            "roads": self.roads,
+            "landcover": self.landcover,
+            "buildings": self.buildings,
+            "parcels": self.parcels,
+        }
+        found = {name: layer.report() for name, layer in layers.items() if layer is not None}
+        if self.rasters and self.extent is not None:
+            surveys = [raster.survey(self.extent, self.grid.crs) for raster in self.rasters]
+            found["landcover_raster"] = surveys[0].to_dict()
+        return found
+
+    def _depth(self, tile: Tile) -> NDArray[np.float32]:
+        heights = self.buildings.at(tile).heights if self.buildings else None
+        if self.height_range_m is None:
+            raise InputError("Depth needs a range of heights; give one.")
+        return depth_map(tile, self.elevation, heights, height_range_m=self.height_range_m).values
+
+    def _edges(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+        if not names:
+            return {}
+        if self.reference is not None:
+            return self.reference.edges(tile, names)
+        makers: dict[str, Callable[[Outlines, Tile], NDArray[Any]]] = {
+            "mlsd": line_map,
+            "hed": edge_map,
+            "sketch": sketch_map,
+        }
+        drawn = self._outlines(tile)
+        return {name: makers[name](drawn, tile) for name in names}
+
+    def _outlines(self, tile: Tile) -> Outlines:
+        """Outlines of what is prepared around the tile, kept for the next tile of the block."""
+        roads = self.roads.at(tile) if self.roads else None
+        grounds = [layer.at(tile) for layer in (self.landcover, self.buildings) if layer]
+        parcels = self.parcels.at(tile) if self.parcels else None
+        parts: list[object] = [roads, *grounds, parcels]
+        key = tuple(map(id, parts))
+        if key not in self._drawn:
+            made = outlines(
+                areas=[ground.areas.areas for ground in grounds],
+                roads=None if roads is None else roads.surfaces,
+                parcels=None if parcels is None else parcels.features,
+            )
+            self._drawn.clear()
+            # The parts are kept with it, so that no other object can have their identity.
+            self._drawn[key] = parts, made
+        return self._drawn[key][1]
+
+    def _tiles_of_areas(self) -> list[Tile]:
+        """Every tile that the area of interest touches, or else that what is mapped touches."""
         if self.aoi is not None:
-            surfaces = surfaces[shapely.intersects(surfaces, self._reach())]
+            shapes = np.array([self.aoi], dtype=object)
+        elif self.extent is not None:
+            shapes = np.array([shapely.box(*self.extent)], dtype=object)
+        else:
+            return []
+        self._check_number(shapes)
+        return list(self.grid.tiles_over(shapes))
+
+    def _road_tiles(self, roads: Layer[Roads]) -> Iterator[list[Tile]]:
+        """Tiles that hold a road, in one list, or where roads are read by block, one a block."""
+        if not isinstance(roads, Blocks):
+            found = roads.at(self.grid.tile(0, 0))
+            self._check_number(self._within_reach(found.surfaces.geometry.to_numpy()))
+            yield self._holding(found, None)
+            return
+        rows: dict[int, list[Tile]] = {}
+        for block in self._blocks():
+            first = self.grid.tile(block[0] * BLOCK_TILES, block[1] * BLOCK_TILES)
+            for tile in self._holding(roads.at(first), block):
+                rows.setdefault(tile.row, []).append(tile)
+        yield from (rows[row] for row in sorted(rows))
+
+    def _blocks(self) -> list[Block]:
+        """Blocks of tiles that the area of interest, or else what is mapped, lies in."""
+        area = self.aoi if self.aoi is not None else shapely.box(*(self.extent or (0, 0, 0, 0)))
+        self._check_number(np.array([area], dtype=object))
+        coarse = TileGrid(self.grid.crs, self.grid.gsd_m, self.grid.stride * BLOCK_TILES)
+        return [(tile.row, tile.col) for tile in coarse.tiles(area)]
+
+    def _holding(self, roads: Roads, block: Block | None) -> list[Tile]:
+        """Tiles that hold a road, and that the area of interest touches if there is one."""
+        surfaces = self._within_reach(roads.surfaces.geometry.to_numpy())
+        if block is not None and len(surfaces):
+            # A road that leads far out of the block is not followed.
+            around = shapely.box(*block_bounds(self.grid, block))
+            surfaces = shapely.clip_by_rect(surfaces, *shapely.buffer(around, 1).bounds)
         tiles = list(self.grid.tiles_over(surfaces)) if len(surfaces) else []
+        if block is not None:
+            row, col = block
+            tiles = [t for t in tiles if (t.row // BLOCK_TILES, t.col // BLOCK_TILES) == (row, col)]
         boxes = shapely.box(*np.array([tile.bounds for tile in tiles]).reshape(-1, 4).T)
         if self.aoi is not None:
             # Inset, so that an area which only shares an edge with a tile does not touch it.
             near = shapely.intersects(self.aoi, shapely.buffer(boxes, -1e-3 * self.grid.resolution))
             tiles = [tile for tile, keep in zip(tiles, near, strict=True) if keep]
             boxes = boxes[near]
-        sure = self._surely_hold_a_road(boxes)
-        held = [
+        sure = self._surely_hold_a_road(roads, boxes)
+        return [
             tile
             for tile, known in zip(tiles, sure, strict=True)
-            if known or road_mask(self.roads.surfaces, tile).any()
+            if known or road_mask(roads, tile).any()
         ]
-        if not held:
+
+    def _within_reach(self, surfaces: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Those surfaces that come near the area of interest, if there is one."""
+        if self.aoi is None:
+            return surfaces
+        reach = shapely.buffer(self.aoi, 2 * self.grid.tile_size * self.grid.resolution)
+        shapely.prepare(reach)
+        near: NDArray[np.object_] = surfaces[shapely.intersects(surfaces, reach)]
+        return near
+
+    def _check_number(self, shapes: NDArray[np.object_]) -> None:
+        """Refuse to list more tiles than anyone can make.
+
+        Raises:
+            InputError: that says how many there are about, and the way out.
+        """
+        about = self.grid.about(shapes)
+        if about > MOST_TILES:
             raise InputError(
-                "No tile of the area of interest holds a road; check that the area and the roads "
-                "are of the same place."
+                f"About {about:.2g} tiles of {self.grid.tile_size} px at {self.grid.gsd_m:g} m lie "
+                f"in this area; at most {MOST_TILES:,} are listed. Give a smaller --aoi, a larger "
+                "--gsd or a larger --tile-size."
             )
-        return held
 
-    def controls(self, tile: Tile) -> tuple[NDArray[np.uint8], ControlStack]:
-        """Road mask, uint8 0/1 (rows, cols), and the control stack of a tile."""
-        mask = road_mask(self.roads.surfaces, tile)
-        slots: dict[str, NDArray[np.generic]] = {"road": mask}
-        if self.areas:
-            layers = [layer.areas for layer in self.areas]
-            slots["seg"] = colourise(landcover_map(layers, mask, tile))
-        return mask, ControlStack.from_maps(tile.shape, **slots)
-
-    def _reach(self) -> BaseGeometry:
-        """The area of interest with a margin of a tile."""
-        return shapely.buffer(self.aoi, 2 * self.grid.tile_size * self.grid.resolution)
-
-    def _surely_hold_a_road(self, boxes: NDArray[np.object_]) -> NDArray[np.bool_]:
+    def _surely_hold_a_road(self, roads: Roads, boxes: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Which tiles hold a road for certain, told without burning it.
 
         A surface is a union of discs as wide as the road. A disc of two pixels' width that reaches
         two pixels into a tile holds a smaller one, of 1.4 pixels' width, that lies inside the tile,
-        and any disc of that size holds the centre of a pixel.
+        and any disc of that size holds the centre of a pixel. Areas are not such unions, nor are
+        roads with flat ends or cut bends.
         """
-        surfaces = self.roads.surfaces
-        wide = (surfaces["width_m"] >= 2 * self.grid.gsd_m).to_numpy()
-        inner = shapely.buffer(boxes, -2 * self.grid.resolution, join_style="mitre")
-        box, surface = surfaces.sindex.query(inner, predicate="intersects")
         sure = np.zeros(len(boxes), dtype=bool)
+        if roads.rules.cap == "flat" or roads.rules.join != "round":
+            return sure
+        wide = roads.half_widths >= self.grid.resolution
+        inner = shapely.buffer(boxes, -2 * self.grid.resolution, join_style="mitre")
+        box, surface = roads.surfaces.sindex.query(inner, predicate="intersects")
         sure[box[wide[surface]]] = True
         return sure
-
-
-def read_scene(
-    roads: Path | str,
-    *,
-    gsd_m: float,
-    tile_size: int,
-    landcover: Path | str | None = None,
-    buildings: Path | str | None = None,
-    aoi: str | None = None,
-    crs: str | None = None,
-) -> Scene:
-    """The scene of some layers; of a large file only what lies near the area is read.
-
-    Args:
-        roads: Lines, tagged as in OpenStreetMap; see `rsaug.roads.road_surfaces`.
-        gsd_m: Side of a pixel in metres.
-        tile_size: Side of a tile in pixels.
-        landcover: Areas; see `rsaug.conditions.landcover.classify`.
-        buildings: Areas that are buildings, whatever their tags.
-        aoi: A vector file of areas, or "west,south,east,north" in degrees.
-        crs: A projected CRS; by default the UTM zone of the area of interest or of the roads.
-
-    Raises:
-        InputError: if a file or a value cannot be used.
-    """
-    chosen = parse_crs(crs) if crs else None
-    place = read_aoi(aoi) if aoi else None
-    grid = None
-    if place is not None:
-        grid = TileGrid(chosen or utm_crs(place), gsd_m, tile_size)
-    lines = read_vectors(roads, bounds=_around(place, grid) if grid else None, kind="lines")
-    grid = grid or TileGrid(chosen or utm_crs(lines), gsd_m, tile_size)
-    surfaces = road_surfaces(lines, grid.crs)
-    near = _around(place if place is not None else surfaces.surfaces, grid)
-    areas = tuple(
-        land_areas(
-            read_vectors(path, bounds=near, kind="areas"),
-            grid.crs,
-            buildings=is_buildings,
-        )
-        for path, is_buildings in ((landcover, False), (buildings, True))
-        if path is not None
-    )
-    area = None if place is None else shapely.union_all(place.to_crs(grid.crs).to_numpy())
-    return Scene(grid, surfaces, areas, area)
-
-
-def read_aoi(aoi: str) -> gpd.GeoSeries:
-    """The area of interest that ``aoi`` names: a vector file, or a box in degrees.
-
-    Args:
-        aoi: Path of a file with areas, or "west,south,east,north", longitudes and latitudes.
-
-    Raises:
-        InputError: if it is neither.
-    """
-    if is_box(aoi):
-        return _box(aoi)
-    frame = read_vectors(aoi, kind="areas")
-    kept, _ = clean(frame, frame.crs)
-    areas = kept.geometry[shapely.get_dimensions(kept.geometry.to_numpy()) == 2]
-    if areas.empty:
-        kinds = ", ".join(sorted(set(frame.geom_type.dropna()))) or "no geometry"
-        raise InputError(f"{aoi} holds no area, only {kinds}; an area of interest is a polygon.")
-    return areas
-
-
-def _box(aoi: str) -> gpd.GeoSeries:
-    try:
-        west, south, east, north = map(float, aoi.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"{aoi!r} is neither a file nor four numbers west,south,east,north."
-        ) from error
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise InputError(
-            f"{aoi!r} is no box in degrees: west,south,east,north is needed, with west below east "
-            "and south below north."
-        )
-    box = shapely.box(west, south, east, north)
-    # A straight edge in degrees is bent on the map; enough points follow it.
-    bent = shapely.segmentize(box, max(east - west, north - south) / 64)
-    return gpd.GeoSeries([bent], crs=4326)
-
-
-def _around(place: gpd.GeoSeries | gpd.GeoDataFrame, grid: TileGrid) -> Bounds | None:
-    """(west, south, east, north) in degrees around a place and the tiles that it touches.
-
-    None where the box would cross the antimeridian or has no finite edge: then all is read.
-    """
-    margin = grid.tile_size * grid.resolution + MAX_WIDTH_M / linear_unit_m(grid.crs)
-    left, bottom, right, top = place.to_crs(grid.crs).total_bounds
-    west, south, east, north = to_lonlat(grid.crs).transform_bounds(
-        left - margin, bottom - margin, right + margin, top + margin
-    )
-    if not all(map(math.isfinite, (west, south, east, north))) or west >= east:
-        return None
-    return west, south, east, north

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _PARQUET = "application/vnd.apache.parquet"
 _JSON = "application/json"
 
-_ASSETS: Mapping[str, Mapping[str, Any]] = {
+ASSETS: Mapping[str, Mapping[str, Any]] = {
     "image": {
         "title": "Synthetic image",
         "type": _COG,
@@ -53,7 +54,7 @@ _ASSETS: Mapping[str, Mapping[str, Any]] = {
         ],
     },
     "conditions": {
-        "title": "Control maps that the image was made from",
+        "title": "Control maps",
         "type": _COG,
         "roles": ["metadata"],
         "data_type": "float32",
@@ -92,6 +93,44 @@ def make_item(
         "mask": folder.mask(tile.name),
         "conditions": folder.conditions(tile.name),
     }
+    properties = {
+        "datetime": f"{date}T00:00:00Z" if date else created,
+        "created": created,
+        "rsaug:synthetic": True,
+        "rsaug:digital_source_type": DIGITAL_SOURCE_TYPE,
+        "rsaug:tile": tile.name,
+        "rsaug:variant": provenance.variant,
+        "rsaug:seed": provenance.seed,
+        "rsaug:model": provenance.model,
+        "rsaug:weights_sha256": provenance.weights_sha256,
+        "rsaug:prompt": provenance.prompt,
+        "rsaug:controls": list(controls),
+        "rsaug:road_fraction": round(road_fraction, 6),
+        "rsaug:key": provenance.key,
+    }
+    return build_item(name, tile, folder, collection, properties, files, ASSETS)
+
+
+def build_item(
+    name: str,
+    tile: Tile,
+    folder: RunFolder,
+    collection: str,
+    properties: Mapping[str, Any],
+    files: Mapping[str, Path],
+    assets: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The STAC item of a tile's files.
+
+    Args:
+        name: Its name, unique in the collection.
+        tile: Where it is.
+        folder: Holds the files.
+        collection: Name of the collection.
+        properties: What is said of it besides place, pixel size and software.
+        files: The files by name of asset.
+        assets: What is said of each asset, at least of those in ``files``.
+    """
     outline = _outline(tile)
     return {
         "type": "Feature",
@@ -102,22 +141,10 @@ def make_item(
         "geometry": shapely.geometry.mapping(outline),
         "bbox": list(outline.bounds),
         "properties": {
-            "datetime": f"{date}T00:00:00Z" if date else created,
-            "created": created,
             "gsd": round(tile.gsd_m, 6),
             **_projection(tile),
             "processing:software": {"rsaug": __version__},
-            "rsaug:synthetic": True,
-            "rsaug:digital_source_type": DIGITAL_SOURCE_TYPE,
-            "rsaug:tile": tile.name,
-            "rsaug:variant": provenance.variant,
-            "rsaug:seed": provenance.seed,
-            "rsaug:model": provenance.model,
-            "rsaug:weights_sha256": provenance.weights_sha256,
-            "rsaug:prompt": provenance.prompt,
-            "rsaug:controls": list(controls),
-            "rsaug:road_fraction": round(road_fraction, 6),
-            "rsaug:key": provenance.key,
+            **properties,
         },
         "links": [
             {"rel": rel, "href": "../collection.json", "type": _JSON}
@@ -126,7 +153,7 @@ def make_item(
         "assets": {
             asset: {
                 "href": f"../{path.relative_to(folder.root).as_posix()}",
-                **_ASSETS[asset],
+                **assets[asset],
                 **_file_fields(path),
             }
             for asset, path in files.items()
@@ -134,26 +161,55 @@ def make_item(
     }
 
 
-def write_catalogue(folder: RunFolder, names: Sequence[str], *, title: str, source: str) -> None:
+@dataclass(frozen=True)
+class Description:
+    """What a collection says of itself.
+
+    Attributes:
+        title: Its name.
+        text: What it is.
+        keywords: To find it by.
+        assets: What is said of the assets of its items.
+        summaries: Properties that all items share.
+    """
+
+    title: str
+    text: str
+    keywords: tuple[str, ...]
+    assets: Mapping[str, Mapping[str, Any]]
+    summaries: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_images(cls, title: str, source: str) -> Description:
+        """Of a run of ``rsaug synth`` on the roads of the file ``source``."""
+        return cls(
+            title,
+            f"Synthetic aerial images with exact road labels, made from {source} by rsaug "
+            f"{__version__}. They are not photographs: nothing but the mapped features is where it "
+            "is on the ground.",
+            ("synthetic", "aerial imagery", "roads", "training data"),
+            ASSETS,
+            {"rsaug:synthetic": [True]},
+        )
+
+
+def write_catalogue(folder: RunFolder, names: Sequence[str], about: Description) -> None:
     """Write the collection and the manifest over the items of these names.
 
     Args:
         folder: Holds the items.
         names: Which items, in order.
-        title: Name of the collection.
-        source: Name of the file that the roads are from.
+        about: What the collection says of itself.
 
     Raises:
         OutputError: if they cannot be written.
     """
-    collection = make_collection(folder.items([*names]), title=title, source=source)
+    collection = make_collection(folder.items([*names]), about)
     write_whole(folder.collection, to_json(collection, indent=2))
     _write_manifest(folder, names, collection)
 
 
-def make_collection(
-    items: Iterable[Mapping[str, Any]], *, title: str, source: str
-) -> dict[str, Any]:
+def make_collection(items: Iterable[Mapping[str, Any]], about: Description) -> dict[str, Any]:
     """The STAC collection over items; arguments as for `write_catalogue`."""
     boxes, times, codes, gsds, names = [], [], set(), set(), []
     for item in items:
@@ -168,12 +224,10 @@ def make_collection(
         "type": "Collection",
         "stac_version": STAC_VERSION,
         "stac_extensions": _EXTENSIONS,
-        "id": title,
-        "title": title,
-        "description": f"Synthetic aerial images with exact road labels, made from {source} by "
-        f"rsaug {__version__}. They are not photographs: nothing but the mapped features is where "
-        "it is on the ground.",
-        "keywords": ["synthetic", "aerial imagery", "roads", "training data"],
+        "id": about.title,
+        "title": about.title,
+        "description": about.text,
+        "keywords": list(about.keywords),
         "license": "other",
         "extent": {
             "spatial": {"bbox": [[float(edge) for edge in extent]]},
@@ -182,9 +236,9 @@ def make_collection(
         "summaries": {
             "gsd": sorted(gsds),
             "proj:code": sorted(codes - {None}),
-            "rsaug:synthetic": [True],
+            **about.summaries,
         },
-        "item_assets": _ASSETS,
+        "item_assets": about.assets,
         "assets": {
             "manifest": {
                 "href": "./manifest.parquet",

@@ -19,19 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack
+from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile, crs_name
+from rsaug.options import SynthOptions, listed, split_name
+from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
 from rsaug.provenance import Provenance, controls_key, image_key, label_tags, read_key
 from rsaug.raster import write_cog
-from rsaug.record import Record, SynthOptions, file_sha256, now, read_record
-from rsaug.scene import Scene, read_scene
-from rsaug.stac import make_item, to_json, write_catalogue
+from rsaug.record import Record, file_sha256, now, read_record
+from rsaug.scene import Scene
+from rsaug.scene_reader import read_scene, resolved
+from rsaug.stac import Description, make_item, to_json, write_catalogue
+from rsaug.stackfile import write_stack
 
-MANY_TILES = 500
-"""More tiles than this are not made unless they are asked for."""
+# What a model is given unless something else is asked for.
+_CONTROLS = ("road", "seg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ class TileGenerator(Protocol):
     def seconds_per_tile(self, tile_size: int) -> float:
         """How long an image takes, about."""
 
-    def notes(self, gsd_m: float) -> list[str]:
+    def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What was asked for that it cannot follow, one sentence each."""
 
 
@@ -100,6 +104,7 @@ class Plan:
     Attributes:
         options: What is asked for, the CRS resolved.
         scene: The layers.
+        controls: Names of the control maps that the model is given.
         tiles: The tiles that hold a road, before any limit.
         inputs: SHA-256 of the input files, by option.
         earlier: The run that is made again or gone on with, if there is one.
@@ -107,51 +112,13 @@ class Plan:
 
     options: SynthOptions
     scene: Scene
+    controls: tuple[str, ...]
     tiles: list[Tile]
     inputs: Mapping[str, str]
-    earlier: Record | None = None
+    earlier: Record[SynthOptions] | None = None
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is, in images.
-
-    Attributes:
-        total: Images of the run.
-        kept: Images that were there before.
-        made: Images made and written by now.
-    """
-
-    total: int
-    kept: int = 0
-    made: int = 0
-
-    @property
-    def done(self) -> int:
-        """Images that are complete."""
-        return self.kept + self.made
-
-
-@dataclass(frozen=True, eq=False)
-class RunReport:
-    """What a run came to.
-
-    Attributes:
-        folder: Where it is.
-        tiles: Number of tiles.
-        progress: Number of images.
-        strangers: Images of other runs in the folder, which are not in the manifest.
-        seconds: How long making the images took.
-    """
-
-    folder: Path
-    tiles: int
-    progress: Progress
-    strangers: int
-    seconds: float
-
-
-def make_plan(options: SynthOptions, earlier: Record | None = None) -> Plan:
+def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None) -> Plan:
     """Read the layers and find the tiles.
 
     Args:
@@ -165,22 +132,14 @@ def make_plan(options: SynthOptions, earlier: Record | None = None) -> Plan:
     folder.check()
     if earlier is None and folder.record.exists():
         earlier = read_record(folder.record)
-    scene = read_scene(
-        options.roads,
-        gsd_m=options.gsd,
-        tile_size=options.tile_size,
-        landcover=options.landcover,
-        buildings=options.buildings,
-        aoi=options.aoi,
-        crs=options.crs,
-    )
-    crs = scene.grid.crs
-    options = replace(options, crs=crs_name(crs) if crs.to_authority() else crs.to_wkt())
+    scene = read_scene(options)
+    options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
+    controls = scene.choose(listed(options.controls), _CONTROLS)
     inputs = {name: file_sha256(path) for name, path in options.files().items()}
-    return Plan(options, scene, scene.tiles(), inputs, earlier)
+    return Plan(options, scene, controls, scene.tiles(), inputs, earlier)
 
 
-def make_record(plan: Plan, generator: TileGenerator) -> Record:
+def make_record(plan: Plan, generator: TileGenerator) -> Record[SynthOptions]:
     """The record of a run: the plan's options with what the generator chose."""
     description = _describe(generator)
     options: dict[str, Any] = {}
@@ -195,11 +154,8 @@ def make_record(plan: Plan, generator: TileGenerator) -> Record:
         generator=description,
         created=plan.earlier.created if plan.earlier else now(),
         results={
-            "widths": scene.roads.report.to_dict(),
-            "areas": [
-                {"by_class": a.by_class, "unknown": a.unknown, "dropped": a.dropped}
-                for a in scene.areas
-            ],
+            "layers": scene.report(),
+            "controls": list(plan.controls),
             "tiles": tiles,
             "images": tiles * plan.options.variants,
         },
@@ -229,18 +185,18 @@ def run(
     """
     check_number(plan, generator)
     record = make_record(plan, generator)
-    for note in (*generator.notes(plan.options.gsd), *_changes(plan, record)):
+    for note in (*generator.notes(plan.options.gsd, plan.controls), *_changes(plan, record)):
         on_note(note)
     folder = RunFolder(plan.options.folder)
     folder.open()
     write_whole(folder.record, record.to_json())
     tiles = plan.tiles[: plan.options.limit]
     began = time.monotonic()
-    progress = _Workshop(plan.scene, folder, record, generator, on_progress).make(tiles)
+    progress = _Workshop(plan, folder, record, generator, on_progress).make(tiles)
     seconds = time.monotonic() - began
     names = [item_name(t.name, v) for t in tiles for v in range(plan.options.variants)]
-    source = Path(plan.options.roads).name
-    write_catalogue(folder, names, title=plan.options.name, source=source)
+    source = Path(split_name(str(plan.options.roads))[1]).name
+    write_catalogue(folder, names, Description.of_images(plan.options.name, source))
     return RunReport(
         folder=folder.root,
         tiles=len(tiles),
@@ -250,7 +206,7 @@ def run(
     )
 
 
-def _changes(plan: Plan, record: Record) -> list[str]:
+def _changes(plan: Plan, record: Record[SynthOptions]) -> list[str]:
     """A sentence on what differs from the run that is made again, if anything does."""
     changed = record.differences(plan.earlier) if plan.earlier else []
     if not changed:
@@ -275,19 +231,6 @@ def check_number(plan: Plan, generator: TileGenerator) -> None:
         f"{count} tiles hold a road, which takes about {in_words(seconds)} here; give --limit N to "
         "make the first N of them, or --all to make them all."
     )
-
-
-def in_words(seconds: float) -> str:
-    """A duration for a reader, in two units at most."""
-    seconds = round(seconds) if seconds >= 10 else round(seconds, 1)
-    if seconds < 60:
-        return f"{seconds:g} s"
-    minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if minutes < 60:
-        return f"{minutes} min {int(seconds) % 60} s"
-    if hours < 48:
-        return f"{hours} h {minutes % 60} min"
-    return f"{hours // 24} days {hours % 24} h"
 
 
 def _describe(generator: TileGenerator) -> dict[str, object]:
@@ -325,7 +268,7 @@ class _Workshop:
     """Makes and writes the images of one run.
 
     Args:
-        scene: The layers.
+        plan: What to make.
         folder: Where to write.
         record: What the run was asked.
         generator: What makes the images.
@@ -334,13 +277,13 @@ class _Workshop:
 
     def __init__(
         self,
-        scene: Scene,
+        plan: Plan,
         folder: RunFolder,
-        record: Record,
+        record: Record[SynthOptions],
         generator: TileGenerator,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        self._scene, self._folder, self._record = scene, folder, record
+        self._plan, self._folder, self._record = plan, folder, record
         self._generator, self._on_progress = generator, on_progress
         self._writing: Future[int] | None = None
         self._progress = Progress(0)
@@ -365,7 +308,7 @@ class _Workshop:
         """What is to be generated; what is complete, or only lacks its item, is dealt with."""
         options, description = self._record.options, self._record.generator
         for tile in tiles:
-            mask, controls = self._scene.controls(tile)
+            mask, controls = self._plan.scene.controls(tile, self._plan.controls)
             labels_key = controls_key(tile, controls)
             for variant in range(options.variants):
                 seed = derive_seed(options.seed, tile, variant)
@@ -415,11 +358,10 @@ class _Workshop:
         if read_key(mask) != job.labels_key:
             tags = label_tags("Road mask: 1 road, 0 elsewhere.", job.labels_key)
             write_cog(mask, job.mask[np.newaxis], tile, descriptions=("road",), tags=tags)
-        given = [slot for slot, present in zip(SLOTS, controls.present, strict=True) if present]
+        given = controls.given
         if read_key(conditions) != job.labels_key:
             what = f"Control maps; given: {', '.join(given)}; the other bands are empty."
-            tags = label_tags(what, job.labels_key)
-            write_cog(conditions, controls.maps, tile, descriptions=CHANNEL_NAMES, tags=tags)
+            write_stack(conditions, controls, tile, label_tags(what, job.labels_key))
         date = self._record.options.date
         item = make_item(
             tile,

@@ -60,7 +60,7 @@ class Painter:
         """Estimated seconds an image."""
         return 2.0 * (tile_size / 128) ** 2
 
-    def notes(self, gsd_m: float) -> list[str]:
+    def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What it cannot follow."""
         return [] if gsd_m < 5 else [f"The painter has never seen {gsd_m:g} m."]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rsaug.errors import InputError
-from rsaug.record import Record, SynthOptions, file_sha256, is_box, read_record
+from rsaug.options import SynthOptions, is_box
+from rsaug.record import Record, file_sha256, read_record
 
 
 def write(path: Path, **options: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,10 +19,18 @@ from rsaug.conditions.landcover import CLASSES, PALETTE
 from rsaug.conditions.road import road_mask
 from rsaug.errors import InputError
 from rsaug.grid import Tile, TileGrid, parse_crs, to_lonlat
+from rsaug.layers import Whole
+from rsaug.options import SceneOptions
 from rsaug.roads import road_surfaces
-from rsaug.scene import Scene, read_scene
+from rsaug.scene import Scene
+from rsaug.scene_reader import read_scene
 
 UTM = parse_crs(CRS)
+
+
+def read(roads: Path, **options: Any) -> Scene:
+    """The scene of roads on a grid of 128 px at 0.5 m, unless the options say otherwise."""
+    return read_scene(SceneOptions(str(roads), **{"gsd": 0.5, "tile_size": 128, **options}))
 
 
 def lonlat(bounds: tuple[float, float, float, float]) -> str:
@@ -60,10 +69,10 @@ def test_tiles_are_exactly_those_with_a_road_pixel(
 ) -> None:
     shapes = [translate(LineString(xy), WEST, NORTH) for xy in lines]
     frame = gpd.GeoDataFrame({"width": [width] * len(shapes)}, geometry=shapes, crs=CRS)
-    scene = Scene(TileGrid(UTM, gsd, 16), road_surfaces(frame, UTM))
-    surfaces = scene.roads.surfaces
-    around = scene.grid.tiles(box(*surfaces.total_bounds).buffer(40))
-    expected = [tile for tile in around if road_mask(surfaces, tile).any()]
+    roads = road_surfaces(frame, UTM)
+    scene = Scene(TileGrid(UTM, gsd, 16), Whole(roads))
+    around = scene.grid.tiles(box(*roads.surfaces.total_bounds).buffer(40))
+    expected = [tile for tile in around if road_mask(roads, tile).any()]
     if expected:
         assert scene.tiles() == expected
     else:
@@ -72,7 +81,7 @@ def test_tiles_are_exactly_those_with_a_road_pixel(
 
 
 def test_without_an_area_all_roads_count(roads: Path) -> None:
-    scene = read_scene(roads, gsd_m=0.5, tile_size=128)
+    scene = read(roads)
     assert scene.grid.crs == UTM
     assert len(scene.tiles()) == 12
     assert scene.aoi is None
@@ -81,10 +90,10 @@ def test_without_an_area_all_roads_count(roads: Path) -> None:
 def test_an_area_as_numbers_or_as_a_file_takes_what_it_touches(roads: Path, tmp_path: Path) -> None:
     corner = (WEST + 70, NORTH - 100, WEST + 100, NORTH - 20)
     for aoi in (lonlat(corner), write_area(tmp_path / "aoi.gpkg", box(*corner))):
-        scene = read_scene(roads, gsd_m=0.5, tile_size=128, aoi=aoi)
+        scene = read(roads, aoi=aoi)
         (first, second) = scene.tiles()
         assert (second.row, second.col) == (first.row + 1, first.col)
-        everything = read_scene(roads, gsd_m=0.5, tile_size=128)
+        everything = read(roads)
         # The tile is made whole: roads beyond the area are on its mask, too.
         np.testing.assert_array_equal(scene.controls(first)[0], everything.controls(first)[0])
 
@@ -92,7 +101,7 @@ def test_an_area_as_numbers_or_as_a_file_takes_what_it_touches(roads: Path, tmp_
 def test_an_area_on_the_edges_of_tiles_takes_no_neighbours(roads: Path, tmp_path: Path) -> None:
     exact = box(WEST + 64, NORTH - 128, WEST + 128, NORTH - 64)
     aoi = write_area(tmp_path / "aoi.gpkg", exact)
-    (tile,) = read_scene(roads, gsd_m=0.5, tile_size=128, aoi=aoi).tiles()
+    (tile,) = read(roads, aoi=aoi).tiles()
     assert tile.bounds == pytest.approx(exact.bounds)
 
 
@@ -101,8 +110,8 @@ def test_a_bent_area_in_several_parts(roads: Path, tmp_path: Path) -> None:
     far = box(200, -180, 210, -170)
     parts = [translate(part, WEST, NORTH) for part in (hook, far)]
     aoi = write_area(tmp_path / "aoi.gpkg", *parts)
-    scene = read_scene(roads, gsd_m=0.5, tile_size=128, aoi=aoi)
-    everything = read_scene(roads, gsd_m=0.5, tile_size=128).tiles()
+    scene = read(roads, aoi=aoi)
+    everything = read(roads).tiles()
     expected = [t for t in everything if any(p.intersects(t.polygon.buffer(-0.1)) for p in parts)]
     assert places(scene.tiles()) == places(expected)
     assert len(expected) == 7
@@ -122,23 +131,23 @@ def test_a_bent_area_in_several_parts(roads: Path, tmp_path: Path) -> None:
 )
 def test_areas_that_cannot_be_used_are_refused(roads: Path, aoi: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_scene(roads, gsd_m=0.5, tile_size=128, aoi=aoi).tiles()
+        read(roads, aoi=aoi).tiles()
 
 
 def test_an_area_beside_the_roads_is_refused(roads: Path, tmp_path: Path) -> None:
     beside = write_area(tmp_path / "aoi.gpkg", box(WEST + 300, NORTH, WEST + 310, NORTH + 5))
     with pytest.raises(InputError, match=r"No tile of the area of interest holds a road"):
-        read_scene(roads, gsd_m=0.5, tile_size=128, aoi=beside).tiles()
+        read(roads, aoi=beside).tiles()
     points = write_area(tmp_path / "points.gpkg", Point(WEST, NORTH))
     with pytest.raises(InputError, match="holds no area, only Point"):
-        read_scene(roads, gsd_m=0.5, tile_size=128, aoi=points)
+        read(roads, aoi=points)
 
 
 def test_segmentation_is_given_only_with_areas(roads: Path, tmp_path: Path) -> None:
     wood = write_wood(tmp_path / "wood.gpkg")
-    plain = read_scene(roads, gsd_m=0.5, tile_size=128)
-    both = read_scene(roads, gsd_m=0.5, tile_size=128, landcover=wood)
-    houses = read_scene(roads, gsd_m=0.5, tile_size=128, buildings=wood)
+    plain = read(roads)
+    both = read(roads, landcover=str(wood))
+    houses = read(roads, buildings=str(wood))
     tile = plain.tiles()[0]
     mask, controls = plain.controls(tile)
     assert controls.present == (False, False, False, True, False, False)
@@ -155,8 +164,8 @@ def test_segmentation_is_given_only_with_areas(roads: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gsd_m": 0.0}, "GSD must be a positive number"),
-        ({"gsd_m": float("nan")}, "GSD must be a positive number"),
+        ({"gsd": 0.0}, "GSD must be a positive number"),
+        ({"gsd": float("nan")}, "GSD must be a positive number"),
         ({"tile_size": 0}, "tile size"),
         ({"crs": "EPSG:4326"}, "geographic CRS"),
         ({"crs": "EPSG:0"}, "not a known CRS"),
@@ -166,4 +175,4 @@ def test_grids_that_cannot_be_are_refused(
     roads: Path, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        read_scene(roads, **{"gsd_m": 0.5, "tile_size": 128, **options})  # type: ignore[arg-type]
+        read(roads, **options)

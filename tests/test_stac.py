@@ -17,7 +17,7 @@ from pyproj import CRS
 from shapely.geometry import box, shape
 from stac_geoparquet.arrow import stac_table_to_items
 
-from rsaug.record import SynthOptions
+from rsaug.options import SynthOptions
 from rsaug.synthesis import make_plan, run
 
 

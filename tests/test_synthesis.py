@@ -18,8 +18,10 @@ from rasterio.features import rasterize
 from rsaug.errors import InputError, OutputError
 from rsaug.folder import RunFolder
 from rsaug.grid import TileGrid, parse_crs
-from rsaug.record import SynthOptions, read_record
-from rsaug.synthesis import Progress, RunReport, derive_seed, in_words, make_plan, run
+from rsaug.options import SynthOptions
+from rsaug.progress import Progress, RunReport, in_words
+from rsaug.record import read_record
+from rsaug.synthesis import derive_seed, make_plan, run
 
 UTM = parse_crs(32635)
 
@@ -56,7 +58,8 @@ def test_every_file_of_the_layout_is_written(roads: Path, tmp_path: Path) -> Non
 def test_masks_are_a_plain_burn_of_the_buffered_lines(roads: Path, tmp_path: Path) -> None:
     plan = make_plan(options(roads, tmp_path / "out"))
     run(plan, Painter())
-    surfaces = plan.scene.roads.surfaces.geometry
+    assert plan.scene.roads is not None
+    surfaces = plan.scene.roads.at(plan.tiles[0]).surfaces.geometry
     for path in (tmp_path / "out/masks").iterdir():
         with (
             rasterio.open(path) as mask,

@@ -103,8 +103,8 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
     index = read_index(folder, split)
     captions = _read_captions(folder / "captions.csv", split)
     lines = _of_places(read_vectors(folder / "roads.geojson"), index)
-    areas = folder / "landcover.geojson"
-    polygons = _of_places(read_vectors(areas), index) if areas.is_file() else None
+    outlined = folder / "landcover.geojson"
+    polygons = _of_places(read_vectors(outlined), index) if outlined.is_file() else None
     layers: dict[str, tuple[Roads, LandAreas | None, Outlines]] = {}
     rows = []
     for entry in index.to_dict("records"):

@@ -3,60 +3,76 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     SpinnerColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from rsaug import synthesis
+from rsaug.options import RunOptions
+from rsaug.progress import Progress, RunReport, in_words
+from rsaug.scene import Scene
 
 _SECONDS_A_LINE = 15.0
 
 _RULES = {
     "width": "width tag",
-    "lanes": "lanes, 3.5 m each",
+    "est_width": "estimated width tag",
+    "lanes": "number of lanes",
     "highway": "kind of road",
-    "default": "6 m, no tags",
+    "default": "the default, no tags",
+    "area": "an area of its own",
 }
 
 
 class _Rate(ProgressColumn):
-    """Images a second, or seconds an image where that is the longer."""
+    """Things a second, or seconds a thing where that is the longer.
+
+    Args:
+        unit: What the things are called, of one.
+    """
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """The text of the column."""
-        return Text(_rate(task.speed), style="progress.data.speed")
+        return Text(_rate(task.speed, self._unit), style="progress.data.speed")
 
 
 class Display:
     """Progress on stderr, a bar on a terminal and now and then a line elsewhere; then a summary.
 
     As a context manager it keeps the terminal in order, whatever happens inside.
+
+    Args:
+        unit: What is made, of one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "image") -> None:
+        self._unit = unit
         self._err = Console(stderr=True, highlight=False)
-        self._last = synthesis.Progress(0)
+        self._last = Progress(0)
         self._began = self._spoke = 0.0
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            _Rate(),
+            _Rate(unit),
             TimeRemainingColumn(compact=True),
             console=self._err,
             transient=True,
@@ -80,14 +96,14 @@ class Display:
         self._bar.stop()
 
     def status(self, what: str) -> None:
-        """Say what is being done before images are made."""
+        """Say what is being done before anything is made."""
         self._bar.update(self._task, description=what)
 
     def note(self, sentence: str) -> None:
         """Say something that the user should know."""
         self._err.print(Text.assemble(("note: ", "bold yellow"), sentence), soft_wrap=True)
 
-    def progress(self, now: synthesis.Progress) -> None:
+    def progress(self, now: Progress) -> None:
         """Show how far the run is."""
         if not self._last.total:
             self._began = self._spoke = time.monotonic()
@@ -96,59 +112,77 @@ class Display:
             self._line(now)
             return
         if self._bar.tasks[0].total is None:
-            self._bar.reset(self._task, total=now.total, description="Making images")
+            self._bar.reset(self._task, total=now.total, description=f"Making {self._unit}s")
         # What was there already must not count as speed.
         self._bar.update(self._task, completed=now.made, total=now.total - now.kept)
 
-    def _line(self, now: synthesis.Progress) -> None:
+    def _line(self, now: Progress) -> None:
         clock = time.monotonic()
         if clock - self._spoke < _SECONDS_A_LINE:
             return
         self._spoke = clock
         speed = now.made / (clock - self._began)
-        left = f", {synthesis.in_words((now.total - now.done) / speed)} left" if speed else ""
-        self._err.print(f"{now.done} of {now.total} images, {_rate(speed)}{left}", soft_wrap=True)
+        left = f", {in_words((now.total - now.done) / speed)} left" if speed else ""
+        self._err.print(
+            f"{now.done} of {now.total} {self._unit}s, {_rate(speed, self._unit)}{left}",
+            soft_wrap=True,
+        )
 
     @property
     def where_it_stands(self) -> str:
         """How many images are complete and how to go on, for a run that ends before its end."""
         if not self._last.total:
-            return "No image is made yet; run the same command again."
+            return f"No {self._unit} is made yet; run the same command again."
         return (
-            f"{self._last.done} of {self._last.total} images are complete; the same command goes "
-            "on from there."
+            f"{self._last.done} of {self._last.total} {self._unit}s are complete; the same command "
+            "goes on from there."
         )
 
-    def summary(self, plan: synthesis.Plan, report: synthesis.RunReport) -> None:
+    def summary(self, options: RunOptions, scene: Scene, report: RunReport) -> None:
         """Say what came of the run."""
         console = Console(highlight=False)
-        options, made = plan.options, report.progress.made
+        made = report.progress.made
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column()
         grid.add_row("folder", Text(str(report.folder), style="bold"))
-        grid.add_row("tiles", f"{report.tiles} of {options.tile_size} px at {options.gsd:g} m")
-        grid.add_row("crs", plan.scene.grid.crs.name)
-        grid.add_row("images", _images(report))
-        speed = f", {_rate(made / report.seconds)}" if made else ""
-        grid.add_row("time", f"{synthesis.in_words(report.seconds)}{speed}")
+        size = f"{options.tile_size} px at {options.gsd:g} m"
+        if self._unit == "tile":
+            grid.add_row("tiles", f"{_made(report)} of {size}")
+        else:
+            grid.add_row("tiles", f"{report.tiles} of {size}")
+            grid.add_row(f"{self._unit}s", _made(report))
+        grid.add_row("crs", scene.grid.crs.name)
+        speed = f", {_rate(made / report.seconds, self._unit)}" if made else ""
+        grid.add_row("time", f"{in_words(report.seconds)}{speed}")
         if report.strangers:
-            grid.add_row("besides", f"{report.strangers} images of other runs, not in the manifest")
-        widths = plan.scene.roads.report
-        grid.add_row("road width", _counts({_RULES[k]: n for k, n in widths.by_rule.items() if n}))
-        if widths.ignored:
-            grid.add_row("tags not used", _counts(widths.ignored))
-        if widths.dropped:
-            grid.add_row("left out", _counts(widths.dropped))
-        layers = [name for name in ("landcover", "buildings") if getattr(options, name) is not None]
-        for name, layer in zip(layers, plan.scene.areas, strict=True):
-            grid.add_row(name, _counts(layer.by_class))
-            if layer.unknown or layer.dropped:
-                grid.add_row("  not used", _counts({**layer.unknown, **layer.dropped}))
+            grid.add_row(
+                "besides", f"{report.strangers} {self._unit}s of other runs, not in the manifest"
+            )
+        for name, counts in layer_rows(scene.report()):
+            grid.add_row(name, _counts(counts))
         console.print(grid)
 
 
-def _images(report: synthesis.RunReport) -> str:
+def layer_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """What a scene reports of its layers, as rows of a table: title and counts by name."""
+    roads = report.get("roads")
+    if roads:
+        yield "road width", {_RULES.get(k, k): n for k, n in roads["by_rule"].items() if n}
+        if roads["ignored"]:
+            yield "tags not used", roads["ignored"]
+        if roads["dropped"]:
+            yield "left out", roads["dropped"]
+    for name in ("landcover", "buildings"):
+        layer = report.get(name)
+        if layer is None:
+            continue
+        yield name, layer["by_class"]
+        if layer["unknown"] or layer["dropped"]:
+            yield "  not used", {**layer["unknown"], **layer["dropped"]}
+
+
+def _made(report: RunReport) -> str:
     progress = report.progress
     kept = f", {progress.kept} were there" if progress.kept else ""
     return f"{progress.total} ({progress.made} made now{kept})"
@@ -167,8 +201,8 @@ def _counts(counts: Mapping[str, int], most: int = 6) -> Table:
     return table
 
 
-def _rate(speed: float | None) -> str:
+def _rate(speed: float | None, unit: str) -> str:
     """Speed for a reader."""
     if not speed:
         return ""
-    return f"{speed:.1f} images/s" if speed >= 1 else f"{1 / speed:.1f} s/image"
+    return f"{speed:.1f} {unit}s/s" if speed >= 1 else f"{1 / speed:.1f} s/{unit}"

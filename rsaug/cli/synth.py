@@ -2,99 +2,85 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsaug.cli import layer_options
+from rsaug.cli.layer_options import RUN, option, read_date, without_opposites
 from rsaug.errors import InputError, OutputError
-from rsaug.record import Record, SynthOptions, read_record
+from rsaug.options import SynthOptions
+from rsaug.record import Record, read_record
 
 if TYPE_CHECKING:
     from rsaug.pipelines.generate import CRSDiffGenerator
 
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
-_LAYERS, _IMAGES, _MODEL, _RUN = "Layers and place", "Images", "Model", "Run"
+_IMAGES, _MODEL = "Images", "Model"
 
 
-def _option(name: str, panel: str, help: str, metavar: str, default: str | None = None) -> Any:
-    """An option that is None unless given, so that a recorded run can fill it; shows a default."""
-    shown = f"{help} [dim]Default: {default}.[/dim]" if default else help
-    return typer.Option(name, help=shown, metavar=metavar, rich_help_panel=panel)
-
-
-_Roads = Annotated[
+_Controls = Annotated[
     str | None,
-    _option(
-        "--roads", _LAYERS, "Roads: lines with OpenStreetMap tags. [bold]Needed.[/bold]", "FILE"
+    option(
+        "--controls",
+        _IMAGES,
+        "Control maps for the model: mlsd,hed,sketch,road,depth,seg.",
+        "NAMES",
+        "road, and seg with land cover",
     ),
 ]
-_Landcover = Annotated[
-    str | None,
-    _option("--landcover", _LAYERS, "Land cover: areas with OSM tags or a class.", "FILE"),
-]
-_Buildings = Annotated[
-    str | None, _option("--buildings", _LAYERS, "Buildings: areas, whatever their tags.", "FILE")
-]
-_Aoi = Annotated[
-    str | None,
-    _option(
-        "--aoi", _LAYERS, "Area of interest, or west,south,east,north.", "FILE|BOX", "the roads"
-    ),
-]
-_Gsd = Annotated[float | None, _option("--gsd", _LAYERS, "Metres a pixel.", "M", "0.6")]
-_TileSize = Annotated[int | None, _option("--tile-size", _LAYERS, "Pixels a side.", "N", "256")]
-_Crs = Annotated[str | None, _option("--crs", _LAYERS, "Projected CRS.", "EPSG:N", "UTM zone")]
-_Prompt = Annotated[str | None, _option("--prompt", _IMAGES, "What it should look like.", "TEXT")]
-_Style = Annotated[str | None, _option("--style", _IMAGES, "Image to take the look of.", "IMAGE")]
-_Date = Annotated[str | None, _option("--date", _IMAGES, "Date to imitate.", "2024-06-01")]
-_Variants = Annotated[int | None, _option("--variants", _IMAGES, "Images a tile.", "N", "1")]
-_Seed = Annotated[int | None, _option("--seed", _IMAGES, "Same seed, same images.", "N", "0")]
+_Prompt = Annotated[str | None, option("--prompt", _IMAGES, "What it should look like.", "TEXT")]
+_Style = Annotated[str | None, option("--style", _IMAGES, "Image to take the look of.", "IMAGE")]
+_Date = Annotated[str | None, option("--date", _IMAGES, "Date to imitate.", "2024-06-01")]
+_Variants = Annotated[int | None, option("--variants", _IMAGES, "Images a tile.", "N", "1")]
+_Seed = Annotated[int | None, option("--seed", _IMAGES, "Same seed, same images.", "N", "0")]
 _Model = Annotated[
-    str | None, _option("--model", _MODEL, "A model's folder or hub id.", "MODEL", "default")
+    str | None, option("--model", _MODEL, "A model's folder or hub id.", "MODEL", "default")
 ]
 _Steps = Annotated[
-    int | None, _option("--steps", _MODEL, "Denoising steps.", "N", "the model's own")
+    int | None, option("--steps", _MODEL, "Denoising steps.", "N", "the model's own")
 ]
 _Guidance = Annotated[
     float | None,
-    _option("--guidance", _MODEL, "Guidance scale; 1 is none.", "X", "the model's own"),
+    option("--guidance", _MODEL, "Guidance scale; 1 is none.", "X", "the model's own"),
 ]
 _Scheduler = Annotated[
     str | None,
-    _option("--scheduler", _MODEL, "ddim, dpm++, euler or unipc.", "NAME", "the model's own"),
+    option("--scheduler", _MODEL, "ddim, dpm++, euler or unipc.", "NAME", "the model's own"),
 ]
 _Device = Annotated[
     str | None,
-    _option("--device", _MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
-]
-_Limit = Annotated[int | None, _option("--limit", _RUN, "Make the first N tiles only.", "N")]
-_All = Annotated[
-    bool | None,
-    typer.Option(
-        "--all", help="Make every tile, even above 500.", rich_help_panel=_RUN, metavar=""
-    ),
+    option("--device", _MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
 ]
 _Out = Annotated[
-    str | None, _option("--out", _RUN, "Folder of the results.", "DIR", "./<roads>-synth")
+    str | None, option("--out", RUN, "Folder of the results.", "DIR", "./<roads>-synth")
 ]
 _Config = Annotated[
     Path | None,
-    _option("--config", _RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
+    option("--config", RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
 ]
 
 
 def synth(
     ctx: typer.Context,
-    roads: _Roads = None,
-    landcover: _Landcover = None,
-    buildings: _Buildings = None,
-    aoi: _Aoi = None,
-    gsd: _Gsd = None,
-    tile_size: _TileSize = None,
-    crs: _Crs = None,
+    roads: layer_options.NeededRoads = None,
+    landcover: layer_options.Landcover = None,
+    landcover_raster: layer_options.LandcoverRaster = None,
+    landcover_table: layer_options.LandcoverTable = None,
+    buildings: layer_options.Buildings = None,
+    parcels: layer_options.Parcels = None,
+    elevation: layer_options.Elevation = None,
+    height_range: layer_options.HeightRange = None,
+    reference: layer_options.Reference = None,
+    road_rules: layer_options.RoadRules = None,
+    tunnels: layer_options.Tunnels = None,
+    aoi: layer_options.Aoi = None,
+    gsd: layer_options.Gsd = None,
+    tile_size: layer_options.TileSize = None,
+    crs: layer_options.Crs = None,
+    controls: _Controls = None,
     prompt: _Prompt = None,
     style: _Style = None,
     date: _Date = None,
@@ -105,8 +91,8 @@ def synth(
     guidance: _Guidance = None,
     scheduler: _Scheduler = None,
     device: _Device = None,
-    limit: _Limit = None,
-    all: _All = None,
+    limit: layer_options.Limit = None,
+    all: layer_options.All = None,
     out: _Out = None,
     config: _Config = None,
 ) -> None:
@@ -118,9 +104,9 @@ def synth(
     given = {name: value for name, value in ctx.params.items() if value is not None}
     given.pop("config", None)
     if "date" in given:
-        given["date"] = _read_date(given["date"])
+        given["date"] = read_date(given["date"])
     if config is not None:
-        earlier = read_record(config, _without_opposites(given))
+        earlier = read_record(config, without_opposites(given))
         _synthesize(earlier.options, earlier)
     elif roads is None:
         raise InputError("No roads are given; name a file with --roads, or a run with --config.")
@@ -128,7 +114,7 @@ def synth(
         _synthesize(SynthOptions(**given), None)
 
 
-def _synthesize(options: SynthOptions, earlier: Record | None) -> None:
+def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None) -> None:
     """Run with a display of its progress, and say what came of it."""
     from rsaug import synthesis
     from rsaug.cli.display import Display
@@ -147,7 +133,7 @@ def _synthesize(options: SynthOptions, earlier: Record | None) -> None:
         except KeyboardInterrupt as interrupt:
             display.note(f"Stopped. {display.where_it_stands}")
             raise typer.Exit(_INTERRUPTED) from interrupt
-    display.summary(plan, report)
+    display.summary(plan.options, plan.scene, report)
 
 
 def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
@@ -169,20 +155,3 @@ def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
         device=options.device,
         tile_size=options.tile_size,
     )
-
-
-def _without_opposites(given: dict[str, Any]) -> dict[str, Any]:
-    """Options that replace recorded ones; a limit replaces "all", and the other way round."""
-    opposite: dict[str, Any] = {}
-    if given.get("all"):
-        opposite["limit"] = None
-    elif "limit" in given:
-        opposite["all"] = False
-    return opposite | given
-
-
-def _read_date(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"--date {text!r} is no date; write it as 2024-06-01.") from error

@@ -81,7 +81,16 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
     recorded = json.loads(Path("deep/results/run.json").read_text())["options"]
     moved = {name: f"../../{Path(str(given[name])).name}" for name in ("landcover", "buildings")}
     moved |= {"roads": "../../town.gpkg", "style": f"../../{style.as_posix()}", "out": "."}
-    small = {"gsd": 0.5, "tile_size": 128, "steps": 1, "limit": None, "all": True}
+    small: dict[str, object] = {
+        "gsd": 0.5,
+        "tile_size": 128,
+        "steps": 1,
+        "limit": None,
+        "all": True,
+    }
+    small |= {"tunnels": False, "controls": None, "parcels": None, "elevation": None}
+    small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
+    small |= {"road_rules": None, "height_range": "0,10"}
     assert recorded.pop("model").endswith("/toy")
     assert recorded == given | moved | small
     item = json.loads(next(Path("deep/results/items").iterdir()).read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack
+from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack, band_tags
 from rsaug.errors import InputError
 
 SHAPE = (4, 6)
@@ -62,3 +62,38 @@ def test_what_is_no_control_is_refused(name: str, values: np.ndarray, reason: st
 def test_unknown_slot_is_refused() -> None:
     with pytest.raises(InputError, match="No control is called 'rood'"):
         ControlStack.from_maps(SHAPE).slot("rood")
+
+
+@pytest.mark.parametrize(
+    ("maps", "present", "reason"),
+    [
+        (np.zeros((17, *SHAPE)), (False,) * 6, r"has the shape \(18, rows, cols\), not \(17,"),
+        (np.zeros((18, 4)), (False,) * 6, "has the shape"),
+        (np.zeros((18, *SHAPE)), (True,) * 5, "5 flags for 6 controls"),
+        (np.ones((18, *SHAPE)), (True,) * 5 + (False,), "'seg' is marked as not given"),
+        (np.full((18, *SHAPE), np.nan), (True,) * 6, "'mlsd' ranges from nan"),
+    ],
+)
+def test_what_is_no_stack_is_refused(
+    maps: np.ndarray, present: tuple[bool, ...], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        ControlStack(maps.astype(np.float32), present)
+
+
+def test_every_band_says_what_it_holds() -> None:
+    tags = band_tags((True, False, True, False, True, False))
+    assert [tag["CONTROL"] for tag in tags] == [slot for slot in SLOTS for _ in range(3)]
+    assert [tag["GIVEN"] for tag in tags[::3]] == ["YES", "NO"] * 3
+    assert tags[9]["RANGE"] == "0 or 1"
+    assert "surface of a road" in tags[9]["MEANING"]
+
+
+def test_a_part_of_the_controls_is_a_stack_of_its_own() -> None:
+    stack = ControlStack.from_maps(SHAPE, road=np.ones(SHAPE), depth=np.full(SHAPE, 0.5))
+    part = stack.only(("road", "seg"))
+    assert part.given == ("road",)
+    assert part.slot("road").all()
+    assert not part.slot("depth").any()
+    assert stack.given == ("road", "depth")
+    assert stack.only(SLOTS) is stack

@@ -50,7 +50,7 @@ class Painter:
         """What it is."""
         return {"model": "painter"}
 
-    def notes(self, gsd_m: float) -> list[str]:
+    def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """It can follow everything."""
         return []
 

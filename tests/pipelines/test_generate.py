@@ -1,6 +1,7 @@
 """What a generator of tiles has to do."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_a_full_batch_is_one_shape(model: Path) -> None:
     requests = [request(seed) for seed in range(6)]
     together = generator.generate(requests)
     np.testing.assert_array_equal(generator.generate(requests[4:5])[0], together[4])
+
+
+def test_controls_that_the_model_does_not_know_are_left_out(model: Path) -> None:
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    generator.pipe.register_to_config(trained_controls=["road", "seg"])
+    plain, depth = request(1), np.full((SIDE, SIDE), 0.7)
+    more = ControlStack.from_maps((SIDE, SIDE), road=plain.controls.slot("road"), depth=depth)
+    image = generator.generate([plain])[0]
+    np.testing.assert_array_equal(generator.generate([replace(plain, controls=more)])[0], image)
+    notes = generator.notes(gsd_m=0.6, controls=("road", "depth"))
+    assert notes == ["The model was not trained on the controls depth; they are left out."]
 
 
 def test_description_is_complete(model: Path, tmp_path: Path) -> None:

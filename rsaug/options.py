@@ -1,0 +1,252 @@
+"""What a run is asked for, as it is given on the command line and kept in its record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from rsaug.errors import InputError
+
+MOSAIC = "mosaic:"
+"""Before a path that is a mosaic of georeferenced rasters rather than an image of its own."""
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """Layers, place and grid; None leaves the choice to the data.
+
+    Vector layers are named as `rsaug.sources.open_source` takes them: a file, a layer of a file as
+    in ``town.gpkg|layername=roads``, a PostGIS table or live OpenStreetMap.
+
+    Attributes:
+        roads: Layer with the roads.
+        landcover: Layer with areas of land cover; a raster will do as well.
+        landcover_raster: Raster of land cover, below the areas.
+        landcover_table: What the raster's numbers mean: a name or a TOML file.
+        buildings: Layer with buildings.
+        parcels: Layer with parcels, whose borders are drawn as edges.
+        elevation: Raster of heights: a DEM, or a DSM that has the buildings in it.
+        height_range: Heights in metres that are darkest and lightest, "low,high".
+        reference: Image whose edges are drawn in place of those of the map.
+        road_rules: TOML file with rules for width and class of roads.
+        tunnels: Whether roads in tunnels are drawn.
+        aoi: Vector file with the area of interest, or "west,south,east,north" in degrees.
+        gsd: Side of a pixel in metres.
+        tile_size: Side of a tile in pixels.
+        crs: Projected CRS.
+    """
+
+    roads: str | None = None
+    landcover: str | None = None
+    landcover_raster: str | None = None
+    landcover_table: str | None = None
+    buildings: str | None = None
+    parcels: str | None = None
+    elevation: str | None = None
+    height_range: str | None = None
+    reference: str | None = None
+    road_rules: str | None = None
+    tunnels: bool = False
+    aoi: str | None = None
+    gsd: float = 0.6
+    tile_size: int = 256
+    crs: str | None = None
+
+    layers: ClassVar[tuple[str, ...]] = ("roads", "landcover", "buildings", "parcels")
+    paths: ClassVar[tuple[str, ...]] = (
+        "roads",
+        "landcover",
+        "landcover_raster",
+        "landcover_table",
+        "buildings",
+        "parcels",
+        "elevation",
+        "reference",
+        "road_rules",
+        "aoi",
+    )
+    """Options that can name a file."""
+
+    def files(self) -> dict[str, Path]:
+        """The files to read, by option; not what comes by network, or by the name of a table."""
+        given = {name: getattr(self, name) for name in self.paths}
+        return {
+            name: Path(split_name(value)[1])
+            for name, value in given.items()
+            if value is not None and self._is_file(name, value)
+        }
+
+    def _is_file(self, name: str, value: str) -> bool:
+        if name == "aoi":
+            return not is_box(value)
+        if name == "landcover_table":
+            return value.endswith(".toml")
+        return not (name in self.layers and is_network(value))
+
+
+@dataclass(frozen=True)
+class RunOptions(SceneOptions):
+    """What every run over tiles is asked for.
+
+    Attributes:
+        limit: How many tiles at most.
+        all: Make every tile, however many.
+        out: Folder of the results; None for `name` in the working directory.
+
+    Raises:
+        InputError: for a number that makes no run.
+    """
+
+    limit: int | None = None
+    all: bool = False
+    out: str | None = None
+
+    ending: ClassVar[str] = "run"
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file."""
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"The limit must be at least 1 tile, not {self.limit}.")
+        if self.limit is not None and self.all:
+            raise InputError(f"A limit of {self.limit} tiles and all tiles exclude each other.")
+
+    @property
+    def name(self) -> str:
+        """Name of the data set: that of its first layer without endings, and what is made."""
+        first = next((value for name in self.paths if (value := getattr(self, name))), "tiles")
+        stem = "osm" if is_network(first) else Path(split_name(first)[1]).name.split(".")[0]
+        return f"{stem}-{self.ending}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the results."""
+        return Path(self.name if self.out is None else self.out)
+
+    def with_paths(self, move: Callable[[str], str], base: Path) -> Self:
+        """The options with every path moved; ``base`` is what they are relative to now."""
+        names = [*self.files(), *(["out"] if self.out is not None else [])]
+        moved: dict[str, Any] = {}
+        for name in names:
+            before, path, after = split_name(getattr(self, name))
+            moved[name] = before + move(path) + after
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class SynthOptions(RunOptions):
+    """What a run of ``rsaug synth`` is asked for; None leaves the choice to the data or the model.
+
+    Attributes:
+        controls: Names of the control maps that the model is given, separated by commas; None for
+            roads, and land cover where there is a layer of it.
+        prompt: Text for the model.
+        style: Image, folder of images or mosaic whose look is taken over.
+        date: Date of acquisition to imitate.
+        variants: Images a tile.
+        steps: Denoising steps.
+        guidance: Classifier-free guidance scale.
+        scheduler: Name of a scheduler.
+        seed: Seed of the run.
+        model: ``default``, a folder or a hub id.
+        device: Where the model runs.
+
+    Raises:
+        InputError: for a number that makes no run, or where no roads are named.
+    """
+
+    controls: str | None = None
+    prompt: str | None = None
+    style: str | None = None
+    date: dt.date | None = None
+    variants: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    seed: int = 0
+    model: str = "default"
+    device: str | None = None
+
+    ending: ClassVar[str] = "synth"
+    paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "style")
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file or a model."""
+        super().__post_init__()
+        if self.roads is None:
+            raise InputError("No roads are named, and images are made from roads.")
+        if self.variants < 1:
+            raise InputError(f"The number of variants must be at least 1, not {self.variants}.")
+
+    def with_paths(self, move: Callable[[str], str], base: Path) -> Self:
+        """The same with the model's folder moved, too."""
+        moved = super().with_paths(move, base)
+        if self.model != "default" and (base / self.model).is_dir():
+            return replace(moved, model=move(self.model))
+        return moved
+
+
+@dataclass(frozen=True)
+class ConditionsOptions(RunOptions):
+    """What a run of ``rsaug conditions`` is asked for.
+
+    Attributes:
+        controls: Names of control maps, separated by commas; None for all that the layers allow.
+        channels: Names of road channels, separated by commas; see
+            `rsaug.conditions.road_channels`.
+        labels: Class set of a label mask: a name or a TOML file.
+        date: Date of acquisition that the metadata say.
+        style: Image, folder of images or mosaic that content images are taken from.
+        wording: Which wording of the captions.
+        seed: Decides which image of a folder a tile is given.
+    """
+
+    controls: str | None = None
+    channels: str | None = None
+    labels: str | None = None
+    date: dt.date | None = None
+    style: str | None = None
+    wording: int = 0
+    seed: int = 0
+
+    ending: ClassVar[str] = "conditions"
+    paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "labels", "style")
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file."""
+        super().__post_init__()
+        if not any(getattr(self, name) for name in SceneOptions.paths if name != "aoi"):
+            raise InputError("No layer is named; give at least one, for instance --roads FILE.")
+
+    def _is_file(self, name: str, value: str) -> bool:
+        if name == "labels":
+            return value.endswith(".toml")
+        return super()._is_file(name, value)
+
+
+def listed(names: str | None) -> tuple[str, ...]:
+    """Names in a text that separates them by commas."""
+    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+
+def is_box(aoi: str) -> bool:
+    """Whether an area of interest is given as four numbers rather than as a file."""
+    return aoi.count(",") == 3
+
+
+def is_network(spec: str) -> bool:
+    """Whether a layer comes from a server rather than from a file."""
+    return "://" in spec or spec == "osm" or spec.startswith("osm:")
+
+
+def split_name(value: str) -> tuple[str, str, str]:
+    """A path, what comes before it and what follows: ``mosaic:``, the name of a layer after a bar.
+
+    Returns:
+        What comes before, the path, what follows; both others may be empty.
+    """
+    path = value.removeprefix(MOSAIC)
+    file, bar, layer = path.partition("|")
+    return value[: len(value) - len(path)], file, bar + layer
