@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rsaug.cli import synth, train
+from rsaug.cli import conditions, decouple, inspect, synth, train
 from rsaug.errors import RsaugError
 
 
@@ -32,6 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("synth")(synth.synth)
+app.command("conditions")(conditions.conditions)
+app.command("inspect")(inspect.inspect)
+app.command("decouple")(decouple.decouple)
 app.add_typer(train.app, name="train")
 
 

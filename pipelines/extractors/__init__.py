@@ -1,0 +1,1 @@
+"""Networks that read control maps off real images."""

@@ -1,0 +1,330 @@
+"""The run without a model: control maps, masks and labels of a scene's tiles in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsaug import __version__
+from rsaug.classes import ClassSet, read_class_set
+from rsaug.conditions.caption import compose
+from rsaug.conditions.content import ContentSource, open_content
+from rsaug.conditions.metadata import TileMetadata
+from rsaug.conditions.road_channels import CHANNELS, Channel
+from rsaug.conditions.stack import SLOTS, ControlStack
+from rsaug.errors import InputError
+from rsaug.files import write_whole
+from rsaug.folder import RunFolder
+from rsaug.grid import Tile
+from rsaug.options import ConditionsOptions, listed, split_name
+from rsaug.pictures import encode_png
+from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
+from rsaug.provenance import controls_key, label_tags, read_key
+from rsaug.raster import write_cog
+from rsaug.record import Record, file_sha256, now
+from rsaug.scene import Scene
+from rsaug.scene_reader import read_scene, resolved
+from rsaug.stac import ASSETS, Description, build_item, to_json, write_catalogue
+from rsaug.stackfile import write_stack
+
+# On two cores a tile of 256 px takes about this long with all there is to make.
+_SECONDS_A_TILE = 0.5
+
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionsPlan:
+    """What a run will write; nothing is written yet.
+
+    Attributes:
+        options: What is asked for, resolved.
+        scene: The layers.
+        controls: Names of the control maps.
+        channels: Road channels.
+        content: Where content images are from.
+        tiles: The tiles, before any limit.
+        inputs: SHA-256 of the input files, by option.
+    """
+
+    options: ConditionsOptions
+    scene: Scene
+    controls: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    content: ContentSource | None
+    tiles: list[Tile]
+    inputs: Mapping[str, str]
+
+
+def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
+    """Read the layers and find the tiles.
+
+    Raises:
+        InputError: if an input or an option cannot be used, or the folder is something else's.
+    """
+    RunFolder(options.folder).check()
+    labels = read_class_set(options.labels) if options.labels else None
+    scene = read_scene(options, labels=labels)
+    controls = scene.choose(listed(options.controls), SLOTS)
+    channels = tuple(_channel(name) for name in listed(options.channels))
+    if channels and scene.roads is None:
+        raise InputError("Road channels need roads; name a layer of them with --roads.")
+    if not (controls or labels):
+        raise InputError("The layers are not enough for any control map; see the help.")
+    content = open_content(options.style, seed=options.seed) if options.style else None
+    options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
+    inputs = {name: file_sha256(path) for name, path in options.files().items()}
+    tiles = scene.tiles(bare=True)
+    return ConditionsPlan(options, scene, controls, channels, content, tiles, inputs)
+
+
+def write_conditions(
+    plan: ConditionsPlan,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> RunReport:
+    """Write what is missing of a plan's tiles, with items, collection and manifest.
+
+    Each file appears whole or not at all, and an item only after its files, so a run can be killed
+    at any time and started again.
+
+    Args:
+        plan: What to write.
+        on_progress: Called whenever a tile is complete.
+        on_note: Called with a sentence for each thing that whoever asked for the run should know.
+
+    Raises:
+        InputError: if there are many tiles and neither a limit nor all are asked for.
+        OutputError: if something cannot be written; what is complete stays.
+    """
+    options, count = plan.options, len(plan.tiles)
+    if count > MANY_TILES and not options.all and options.limit is None:
+        seconds = _SECONDS_A_TILE * count * (options.tile_size / 256) ** 2
+        raise InputError(
+            f"There are {count} tiles, which take about {in_words(seconds)}; give --limit N to "
+            "make the first N of them, or --all to make them all."
+        )
+    folder = RunFolder(options.folder)
+    folder.open(_rooms(plan))
+    tiles = plan.tiles[: options.limit]
+    record = _record(plan, len(tiles))
+    write_whole(folder.record, record.to_json())
+    began, progress = time.monotonic(), Progress(len(tiles))
+    writer = _Writer(plan, folder, record.created)
+    on_progress(progress)
+    for tile in tiles:
+        made = writer.write(tile)
+        progress = replace(progress, made=progress.made + made, kept=progress.kept + (not made))
+        on_progress(progress)
+    seconds = time.monotonic() - began
+    names = [tile.name for tile in tiles]
+    write_catalogue(folder, names, _description(plan))
+    # Blocks of large layers are read with their tiles, so only now all is known of them.
+    write_whole(folder.record, _record(plan, len(tiles)).to_json())
+    if plan.scene.attribution:
+        on_note(f"The map data ask for a credit: {'; '.join(plan.scene.attribution)}.")
+    return RunReport(folder.root, len(tiles), progress, folder.strangers(names), seconds)
+
+
+def _rooms(plan: ConditionsPlan) -> list[str]:
+    """Folders of what is written."""
+    rooms = ["conditions", "items", *(f"channels/{channel.name}" for channel in plan.channels)]
+    wanted = {
+        "masks": plan.scene.roads is not None,
+        "labels": plan.scene.labels is not None,
+        "content": plan.content is not None,
+    }
+    return rooms + [room for room, is_wanted in wanted.items() if is_wanted]
+
+
+def _channel(name: str) -> Channel:
+    for channel in CHANNELS:
+        if channel.name == name:
+            return channel
+    names = ", ".join(channel.name for channel in CHANNELS)
+    raise InputError(f"No road channel is called {name!r}; there are {names}.")
+
+
+def _record(plan: ConditionsPlan, tiles: int) -> Record[ConditionsOptions]:
+    return Record(
+        options=plan.options,
+        inputs=plan.inputs,
+        generator={},
+        created=now(),
+        results={
+            "layers": plan.scene.report(),
+            "controls": list(plan.controls),
+            "attribution": list(plan.scene.attribution),
+            "tiles": tiles,
+        },
+    )
+
+
+def _description(plan: ConditionsPlan) -> Description:
+    named = [n for n in plan.options.paths if getattr(plan.options, n)]
+    source = Path(split_name(str(getattr(plan.options, named[0])))[1]).name
+    return Description(
+        plan.options.name,
+        f"Control maps and labels made from {source} by rsaug {__version__}.",
+        ("control maps", "labels", "roads", "land cover", "training data"),
+        _assets(plan),
+        {"rsaug:controls": list(plan.controls)},
+    )
+
+
+def _assets(plan: ConditionsPlan) -> dict[str, Mapping[str, Any]]:
+    """What is said of the assets of a tile, by their names."""
+    assets: dict[str, Mapping[str, Any]] = {
+        name: ASSETS[name] for name in ("mask", "conditions") if name != "mask" or plan.scene.roads
+    }
+    if plan.scene.labels is not None:
+        assets["labels"] = {
+            "title": f"Classes of {plan.scene.labels.name}",
+            "type": _COG,
+            "roles": ["labels"],
+            "data_type": "uint8",
+            "classification:classes": [
+                {
+                    "value": entry.value,
+                    "name": entry.name,
+                    "color_hint": "".join(f"{band:02X}" for band in entry.colour),
+                }
+                for entry in plan.scene.labels.classes
+            ],
+        }
+    for channel in plan.channels:
+        assets[channel.name] = {
+            "title": channel.title,
+            "description": channel.meaning,
+            "type": _COG,
+            "roles": ["labels"],
+            "data_type": channel.dtype,
+            "bands": [{"name": band} for band in channel.bands],
+            **({"unit": channel.unit} if channel.unit else {}),
+        }
+    if plan.content is not None:
+        assets["content"] = {"title": "Content image", "type": "image/png", "roles": ["metadata"]}
+    return assets
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    """Writes the files of tiles.
+
+    Attributes:
+        plan: What to write.
+        folder: Where.
+        created: When the run was begun, ISO 8601.
+    """
+
+    plan: ConditionsPlan
+    folder: RunFolder
+    created: str
+
+    def write(self, tile: Tile) -> bool:
+        """Write what is missing of a tile; False if it was complete."""
+        scene, plan = self.plan.scene, self.plan
+        mask, stack = scene.controls(tile, plan.controls)
+        labels = None if scene.labels is None else scene.class_map(tile, mask, scene.labels)
+        names = [channel.name for channel in plan.channels]
+        channels = scene.channels(tile, names) if names else {}
+        content = plan.content.pick(tile) if plan.content else None
+        caption = compose(scene.facts(tile, mask), plan.options.wording)
+        key = _key(controls_key(tile, stack), [labels, *channels.values(), content], caption)
+        if self.folder.holds(tile.name, key):
+            return False
+        files = {"conditions": self.folder.conditions(tile.name)}
+        if scene.roads is not None:
+            files["mask"] = self._layer("masks", tile, mask, "Road mask: 1 road, 0 elsewhere.", key)
+        self._stack(tile, stack, key)
+        if labels is not None and scene.labels is not None:
+            what = f"Classes: {_listed(scene.labels)}."
+            files["labels"] = self._layer("labels", tile, labels, what, key)
+        for channel in plan.channels:
+            values = channels[channel.name]
+            files[channel.name] = self._layer(
+                f"channels/{channel.name}", tile, values, channel.meaning, key, channel.bands
+            )
+        if content is not None:
+            files["content"] = self._content(tile, content, key)
+        metadata = TileMetadata.of(tile, plan.options.date)
+        item = build_item(
+            tile.name,
+            tile,
+            self.folder,
+            plan.options.name,
+            self._properties(tile, stack, mask, caption, metadata, key),
+            files,
+            _assets(plan),
+        )
+        write_whole(self.folder.item(tile.name), to_json(item))
+        return True
+
+    def _properties(
+        self,
+        tile: Tile,
+        stack: ControlStack,
+        mask: NDArray[np.uint8],
+        caption: str,
+        metadata: TileMetadata,
+        key: str,
+    ) -> dict[str, Any]:
+        date = self.plan.options.date
+        return {
+            "datetime": f"{date.isoformat()}T00:00:00Z" if date else self.created,
+            "created": self.created,
+            "rsaug:tile": tile.name,
+            "rsaug:controls": list(stack.given),
+            "rsaug:road_fraction": round(float(mask.mean()), 6),
+            "rsaug:caption": caption,
+            "rsaug:metadata": metadata.to_fields(),
+            "rsaug:key": key,
+        }
+
+    def _stack(self, tile: Tile, stack: ControlStack, key: str) -> None:
+        path = self.folder.conditions(tile.name)
+        if read_key(path) != key:
+            what = f"Control maps; given: {', '.join(stack.given)}; the other bands are empty."
+            write_stack(path, stack, tile, label_tags(what, key))
+
+    def _layer(
+        self,
+        room: str,
+        tile: Tile,
+        values: NDArray[np.generic],
+        what: str,
+        key: str,
+        bands: Sequence[str] | None = None,
+    ) -> Path:
+        path = self.folder.root / room / f"{tile.name}.tif"
+        if read_key(path) != key:
+            array = values if values.ndim == 3 else values[np.newaxis]
+            names = bands if bands is not None else (room.rstrip("s"),)
+            write_cog(path, array, tile, descriptions=names, tags=label_tags(what, key))
+        return path
+
+    def _content(self, tile: Tile, rgb: NDArray[np.uint8], key: str) -> Path:
+        """Write a content image, which is a picture of another place or size, without a place."""
+        path = self.folder.root / "content" / f"{tile.name}.png"
+        write_whole(path, encode_png(np.moveaxis(rgb, 0, -1)))
+        return path
+
+
+def _listed(labels: ClassSet) -> str:
+    return ", ".join(f"{entry.value} {entry.name}" for entry in labels.classes)
+
+
+def _key(controls: str, arrays: Sequence[NDArray[np.generic] | None], caption: str) -> str:
+    """SHA-256 of all that is written of a tile."""
+    digest = hashlib.sha256(f"{controls}\n{caption}\n".encode())
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
