@@ -1,4 +1,4 @@
-"""Write constraints.txt: the versions of everything that rsaug[eval,view,dev] brings in here."""
+"""Write constraints.txt: the versions of everything that rsaug with its extras brings in here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
-EXTRAS = ("eval", "view", "dev")
+EXTRAS = ("fast", "decouple", "osm", "postgis", "eval", "view", "dev")
 HEADER = """\
 # The versions that are tested together, on Python 3.11 and Linux. Made by `make constraints`.
 # CUDA's packages are missing on purpose: torch pins its own.
