@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -35,6 +35,7 @@ _TIE_PX = 1e-6
 _LATTICE = 240
 # Far above rounding in pixels, far below what a tie is.
 _HAIR_PX = 1e-9
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class Encoded:
     geometry: NDArray[np.object_]
     wkb: NDArray[np.object_]
     large: NDArray[np.bool_]
+    _ties: dict[float, NDArray[np.int8]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, geometry: NDArray[np.object_]) -> Encoded:
@@ -58,6 +60,22 @@ class Encoded:
         wkb = np.empty(len(geometry), dtype=object)
         wkb[:] = shapely.to_wkb(geometry, output_dimension=2)
         return cls(geometry, wkb, large)
+
+    def has_tie(self, picked: NDArray[np.intp], tile: Tile) -> bool:
+        """Whether an edge of the picked shapes may run through the centre of a pixel; see `_tied`.
+
+        The pixels of all tiles of a grid are in line with its origin, so there each shape is looked
+        at once and not for every tile.
+        """
+        side = tile.transform.a
+        corner = np.array([tile.transform.c, tile.transform.f]) / side
+        if np.abs(corner - np.rint(corner)).max() > _TIE_PX:
+            return bool(_tied(self.geometry[picked], tile).any())
+        known = self._ties.setdefault(side, np.full(len(self.geometry), _UNKNOWN, np.int8))
+        unknown = picked[known[picked] == _UNKNOWN]
+        if len(unknown):
+            known[unknown] = _tied(self.geometry[unknown], tile)
+        return bool(known[picked].any())
 
 
 def burn(
@@ -96,7 +114,7 @@ def burn_encoded(
     """
     if not len(picked):
         return np.zeros(tile.shape, values.dtype)
-    if _has_tie(shapes.geometry[picked], tile):
+    if shapes.has_tie(picked, tile):
         return _rasterio_on_pixels(_near(shapes, picked, tile), values, tile)
     if (engine or default_engine()) == "rusterize":
         burned = _rusterize(shapes, picked, values, tile)
@@ -119,19 +137,24 @@ def _rusterize_function() -> Any:
         return None
 
 
-def _has_tie(shapes: NDArray[np.object_], tile: Tile) -> bool:
-    """Whether an edge may run through the centre of a pixel, or of many.
+def _tied(shapes: NDArray[np.object_], tile: Tile) -> NDArray[np.bool_]:
+    """Of which shapes an edge may run through the centre of a pixel, or of many, (n,).
 
     That is so for level and upright edges on a row or column of centres, and for others where both
     ends are on a lattice that the pixels' edges are on as well.
     """
-    xy = shapely.get_coordinates(shapes)
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
     x = (xy[:, 0] - tile.transform.c) / tile.transform.a
     y = (tile.transform.f - xy[:, 1]) / tile.transform.a
     on_x, on_y = _on_lattice(x), _on_lattice(y)
-    if len(np.intersect1d(on_x, on_y, assume_unique=True)):
-        return True
-    return _is_straight(x, on_x) or _is_straight(y, on_y)
+    tied = np.zeros(len(shapes), dtype=bool)
+    for corners in (
+        np.intersect1d(on_x, on_y, assume_unique=True),
+        _straight(x, on_x),
+        _straight(y, on_y),
+    ):
+        tied[owner[corners]] = True
+    return tied
 
 
 def _on_lattice(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -142,12 +165,12 @@ def _on_lattice(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(steps < _LATTICE * _TIE_PX)
 
 
-def _is_straight(pixels: NDArray[np.float64], candidates: NDArray[np.intp]) -> bool:
-    """Whether one of the candidates is on a centre, and the next point is level with it."""
+def _straight(pixels: NDArray[np.float64], candidates: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of the candidates that are on a centre, with the next point level with it."""
     at = candidates[candidates + 1 < len(pixels)]
     here = pixels[at]
     on_centre = np.abs(here - np.floor(here) - 0.5) < _TIE_PX
-    return bool((on_centre & (np.abs(pixels[at + 1] - here) < _TIE_PX)).any())
+    return at[on_centre & (np.abs(pixels[at + 1] - here) < _TIE_PX)]
 
 
 def _near(shapes: Encoded, picked: NDArray[np.intp], tile: Tile) -> NDArray[np.object_]:

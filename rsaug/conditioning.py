@@ -28,7 +28,7 @@ from rsaug.pictures import encode_png
 from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
 from rsaug.provenance import controls_key, label_tags, read_key
 from rsaug.raster import write_cog
-from rsaug.record import Record, file_sha256, now
+from rsaug.record import Record, file_sha256, now, read_record_of
 from rsaug.scene import Scene
 from rsaug.scene_reader import read_scene, resolved
 from rsaug.stac import ASSETS, Description, build_item, to_json, write_catalogue
@@ -52,6 +52,7 @@ class ConditionsPlan:
         content: Where content images are from.
         tiles: The tiles, before any limit.
         inputs: SHA-256 of the input files, by option.
+        created: When the run that is gone on with was begun, if there is one.
     """
 
     options: ConditionsOptions
@@ -61,6 +62,7 @@ class ConditionsPlan:
     content: ContentSource | None
     tiles: list[Tile]
     inputs: Mapping[str, str]
+    created: str | None = None
 
 
 def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
@@ -69,7 +71,11 @@ def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
     Raises:
         InputError: if an input or an option cannot be used, or the folder is something else's.
     """
-    RunFolder(options.folder).check()
+    folder = RunFolder(options.folder)
+    folder.check()
+    created = None
+    if folder.record.exists():
+        created = read_record_of(ConditionsOptions, folder.record).created
     labels = read_class_set(options.labels) if options.labels else None
     scene = read_scene(options, labels=labels)
     controls = scene.choose(listed(options.controls), SLOTS)
@@ -82,7 +88,7 @@ def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
     inputs = {name: file_sha256(path) for name, path in options.files().items()}
     tiles = scene.tiles(bare=True)
-    return ConditionsPlan(options, scene, controls, channels, content, tiles, inputs)
+    return ConditionsPlan(options, scene, controls, channels, content, tiles, inputs, created)
 
 
 def write_conditions(
@@ -114,10 +120,10 @@ def write_conditions(
     folder = RunFolder(options.folder)
     folder.open(_rooms(plan))
     tiles = plan.tiles[: options.limit]
-    record = _record(plan, len(tiles))
-    write_whole(folder.record, record.to_json())
+    created = plan.created or now()
+    write_whole(folder.record, _record(plan, created, len(tiles)).to_json())
     began, progress = time.monotonic(), Progress(len(tiles))
-    writer = _Writer(plan, folder, record.created)
+    writer = _Writer(plan, folder, created)
     on_progress(progress)
     for tile in tiles:
         made = writer.write(tile)
@@ -127,7 +133,7 @@ def write_conditions(
     names = [tile.name for tile in tiles]
     write_catalogue(folder, names, _description(plan))
     # Blocks of large layers are read with their tiles, so only now all is known of them.
-    write_whole(folder.record, _record(plan, len(tiles)).to_json())
+    write_whole(folder.record, _record(plan, created, len(tiles)).to_json())
     if plan.scene.attribution:
         on_note(f"The map data ask for a credit: {'; '.join(plan.scene.attribution)}.")
     return RunReport(folder.root, len(tiles), progress, folder.strangers(names), seconds)
@@ -152,12 +158,12 @@ def _channel(name: str) -> Channel:
     raise InputError(f"No road channel is called {name!r}; there are {names}.")
 
 
-def _record(plan: ConditionsPlan, tiles: int) -> Record[ConditionsOptions]:
+def _record(plan: ConditionsPlan, created: str, tiles: int) -> Record[ConditionsOptions]:
     return Record(
         options=plan.options,
         inputs=plan.inputs,
         generator={},
-        created=now(),
+        created=created,
         results={
             "layers": plan.scene.report(),
             "controls": list(plan.controls),

@@ -95,8 +95,8 @@ class Blocks(Generic[T]):
         block = block_of(tile)
         if block not in self._kept:
             features = self.read(block)
-            self._count(features)
             self._kept[block] = self.prepare(features)
+            self._count(features, self._kept[block])
             while len(self._kept) > _BLOCKS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(block)
@@ -113,7 +113,7 @@ class Blocks(Generic[T]):
         """What was made of how many features, of those in the blocks read by now."""
         return self._report
 
-    def _count(self, features: gpd.GeoDataFrame) -> None:
+    def _count(self, features: gpd.GeoDataFrame, prepared: T) -> None:
         """Add to the report the features that no block had before.
 
         The index of a feature is the same in every block, as `VectorSource.read` has it.
@@ -122,7 +122,8 @@ class Blocks(Generic[T]):
         fresh = ~np.isin(features.index.to_numpy(), before)
         if fresh.any():
             self._counted = np.union1d(before, features.index.to_numpy()[fresh])
-            self._report = added(self._report, self.prepare(features[fresh]).to_dict())
+            of_fresh = prepared if fresh.all() else self.prepare(features[fresh])
+            self._report = added(self._report, of_fresh.to_dict())
 
 
 def block_of(tile: Tile) -> Block:

@@ -28,7 +28,9 @@ class SceneOptions:
         landcover_table: What the raster's numbers mean: a name or a TOML file.
         buildings: Layer with buildings.
         parcels: Layer with parcels, whose borders are drawn as edges.
-        elevation: Raster of heights: a DEM, or a DSM that has the buildings in it.
+        dem: Raster of the ground's heights, to which those of buildings are added.
+        dsm: Raster of the heights of all that stands there, in place of ``dem`` and of the heights
+            of buildings.
         height_range: Heights in metres that are darkest and lightest, "low,high".
         reference: Image whose edges are drawn in place of those of the map.
         road_rules: TOML file with rules for width and class of roads.
@@ -45,7 +47,8 @@ class SceneOptions:
     landcover_table: str | None = None
     buildings: str | None = None
     parcels: str | None = None
-    elevation: str | None = None
+    dem: str | None = None
+    dsm: str | None = None
     height_range: str | None = None
     reference: str | None = None
     road_rules: str | None = None
@@ -63,7 +66,8 @@ class SceneOptions:
         "landcover_table",
         "buildings",
         "parcels",
-        "elevation",
+        "dem",
+        "dsm",
         "reference",
         "road_rules",
         "aoi",

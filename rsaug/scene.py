@@ -48,7 +48,8 @@ class Scene:
         rasters: Land cover from rasters, below the areas: in LoveDA's classes.
         label_rasters: The same in the classes of the label masks.
         labels: Class set of the label masks.
-        elevation: Raster of heights.
+        dem: Raster of the ground's heights, to which those of buildings are added.
+        dsm: Raster of the heights of all that stands there, in place of both.
         height_range_m: Heights that are darkest and lightest in the depth map.
         reference: Image whose edges are drawn in place of those of the map.
         aoi: Area of interest in the grid's CRS; None for wherever there is something mapped.
@@ -65,7 +66,8 @@ class Scene:
     rasters: tuple[RasterCover, ...] = ()
     label_rasters: tuple[RasterCover, ...] = ()
     labels: ClassSet | None = None
-    elevation: Path | None = None
+    dem: Path | None = None
+    dsm: Path | None = None
     height_range_m: tuple[float, float] | None = None
     reference: Reference | None = None
     aoi: BaseGeometry | None = None
@@ -131,7 +133,7 @@ class Scene:
         have = {
             **dict.fromkeys(_EDGES, edges),
             "road": self.roads is not None,
-            "depth": self.elevation is not None or self.buildings is not None,
+            "depth": any((self.dem, self.dsm, self.buildings)),
             "seg": cover,
         }
         return tuple(slot for slot in SLOTS if have[slot])
@@ -216,10 +218,12 @@ class Scene:
         return found
 
     def _depth(self, tile: Tile) -> NDArray[np.float32]:
-        heights = self.buildings.at(tile).heights if self.buildings else None
         if self.height_range_m is None:
             raise InputError("Depth needs a range of heights; give one.")
-        return depth_map(tile, self.elevation, heights, height_range_m=self.height_range_m).values
+        if self.dsm is not None:
+            return depth_map(tile, self.dsm, height_range_m=self.height_range_m).values
+        heights = self.buildings.at(tile).heights if self.buildings else None
+        return depth_map(tile, self.dem, heights, height_range_m=self.height_range_m).values
 
     def _edges(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
         if not names:

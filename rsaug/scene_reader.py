@@ -15,9 +15,10 @@ from pyproj import CRS, Transformer
 
 from rsaug.aoi import around, in_degrees, read_aoi
 from rsaug.classes import ClassSet
-from rsaug.conditions.depth import height_range
+from rsaug.conditions.depth import height_range, read_height_range
 from rsaug.conditions.rastercover import RasterCover
 from rsaug.conditions.reference import Reference
+from rsaug.conditions.road_channels import REACH_M
 from rsaug.errors import InputError
 from rsaug.grid import TileGrid, parse_crs, utm_crs
 from rsaug.ground import Ground, Parcels
@@ -34,6 +35,8 @@ T = TypeVar("T", bound=Reporting)
 # An area of interest of no more blocks than this is read at once, however many features the layer
 # has elsewhere.
 _FEW_BLOCKS = 4
+# Edges look this far around a tile, and no farther.
+_HALO_PX = 32
 # What buildings add to the range of heights where they are read block by block, in metres.
 _BUILDINGS_M = 30.0
 
@@ -103,7 +106,7 @@ class _Reader:
         roads: Layer[Roads] | None = self._layer(
             "roads",
             lambda part, some: road_surfaces(part, crs, rules, tunnels=tunnels, allow_none=some),
-            margin_m=rules.max_width_m,
+            margin_m=REACH_M + rules.max_width_m,
         )
         near = self._near(roads)
         landcover: Layer[Ground] | None = self._layer(
@@ -130,7 +133,8 @@ class _Reader:
             rasters=tuple(cover for cover, _ in covers),
             label_rasters=tuple(label for _, label in covers if label is not None),
             labels=labels,
-            elevation=self._elevation(),
+            dem=self._heights("dem"),
+            dsm=self._heights("dsm"),
             height_range_m=self._height_range(extent, buildings),
             reference=Reference(Path(options.reference)) if options.reference else None,
             aoi=self._aoi(),
@@ -150,13 +154,14 @@ class _Reader:
         name: str,
         prepare: Callable[[gpd.GeoDataFrame, bool], T],
         *,
-        margin_m: float = 0.0,
+        margin_m: float | None = None,
         near: Bounds | None = None,
     ) -> Layer[T] | None:
         """A layer as it is prepared; the flag says whether there may be nothing of it."""
         source = self._sources.get(name)
         if source is None:
             return None
+        margin_m = _HALO_PX * self._grid.gsd_m if margin_m is None else margin_m
         if self._by_block(source):
             return Blocks(source, self._grid, lambda part: prepare(part, True), margin_m)
         if self._place is not None:
@@ -255,7 +260,9 @@ class _Reader:
         return found
 
     def _all_rasters(self) -> list[Path]:
-        others = [Path(p) for p in (self.options.reference, self.options.elevation) if p]
+        others = [
+            Path(p) for p in (self.options.reference, self.options.dem, self.options.dsm) if p
+        ]
         return [*self._rasters.values(), *others]
 
     def _covers(self) -> list[tuple[RasterCover, RasterCover | None]]:
@@ -270,26 +277,32 @@ class _Reader:
             for path in self._rasters.values()
         ]
 
-    def _elevation(self) -> Path | None:
-        if self.options.elevation is None:
+    def _heights(self, name: str) -> Path | None:
+        """The raster of heights of an option."""
+        given = getattr(self.options, name)
+        if given is None:
             return None
-        raster_info(self.options.elevation)
-        return Path(self.options.elevation)
+        if self.options.dem is not None and self.options.dsm is not None:
+            raise InputError("Depth is from a DEM or from a DSM, not from both; give one of them.")
+        raster_info(given)
+        return Path(given)
 
     def _height_range(
         self, extent: tuple[float, float, float, float] | None, buildings: Layer[Ground] | None
     ) -> tuple[float, float] | None:
         """The range asked for, or one that suits the area; the same for every tile of the run."""
         if self.options.height_range is not None:
-            return _read_range(self.options.height_range)
-        ground = self._elevation()
+            return read_height_range(self.options.height_range)
+        dsm = self._heights("dsm")
+        ground = dsm or self._heights("dem")
         if ground is None and buildings is None:
             return None
         heights = buildings.prepared.heights if isinstance(buildings, Whole) else None
+        heights = None if dsm is not None else heights
         low, high = 0.0, 0.0
         if extent is not None and (ground is not None or heights is not None):
             low, high = height_range(extent, self._grid.crs, ground, heights)
-        if isinstance(buildings, Blocks):
+        if isinstance(buildings, Blocks) and dsm is None:
             high += _BUILDINGS_M
         return round(low, 1), round(max(high, low + 10.0), 1)
 
@@ -300,16 +313,6 @@ class _Reader:
             for name, source in self._sources.items()
             if source.spec != str(getattr(self.options, name)) and "://" in source.spec
         }
-
-
-def _read_range(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError as error:
-        raise InputError(f"{text!r} is no range of heights; write it as low,high.") from error
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"{text!r} is no range of heights: low has to be below high, in metres.")
-    return low, high
 
 
 def _bounds_of(place: gpd.GeoSeries) -> Bounds:

@@ -156,6 +156,7 @@ def make_record(plan: Plan, generator: TileGenerator) -> Record[SynthOptions]:
         results={
             "layers": scene.report(),
             "controls": list(plan.controls),
+            "attribution": list(plan.scene.attribution),
             "tiles": tiles,
             "images": tiles * plan.options.variants,
         },
@@ -185,7 +186,9 @@ def run(
     """
     check_number(plan, generator)
     record = make_record(plan, generator)
-    for note in (*generator.notes(plan.options.gsd, plan.controls), *_changes(plan, record)):
+    owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
+    asked = generator.notes(plan.options.gsd, plan.controls)
+    for note in (*asked, *_changes(plan, record), *owed):
         on_note(note)
     folder = RunFolder(plan.options.folder)
     folder.open()

@@ -7,6 +7,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -82,6 +83,11 @@ def same(one: Scene, other: Scene, names: tuple[str, ...] = SLOTS) -> int:
 def test_large_layers_are_read_by_block_and_give_the_same(
     roads: Path, houses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aoi: str | None
 ) -> None:
+    # A house that ends a pixel west of where a block begins, and of the first tiles.
+    beyond = gpd.GeoDataFrame(
+        geometry=[shapely.box(WEST - 9, NORTH - 60, WEST - 0.6, NORTH)], crs=CRS
+    )
+    pd.concat([gpd.read_file(houses), beyond]).to_file(houses)
     layers = {"roads": roads, "buildings": houses, "landcover": write_wood(tmp_path / "wood.gpkg")}
     box = gpd.GeoSeries([shapely.box(WEST - 500, NORTH - 900, WEST + 60, NORTH + 100)], crs=CRS)
     if aoi is not None:
@@ -118,23 +124,30 @@ def test_every_slot_comes_from_the_layers(roads: Path, houses: Path, tmp_path: P
 
 
 def test_heights_share_one_range_that_is_recorded(roads: Path, hill: Path, houses: Path) -> None:
-    scene = read(roads=roads, elevation=hill, buildings=houses)
+    scene = read(roads=roads, dem=hill, buildings=houses)
     low, high = scene.height_range_m or (0, 0)
     # The ground from 30 m on plus the highest house, of three levels.
     assert 30 < low < 45
     assert high > low + 20
-    options = SceneOptions(
-        str(roads), elevation=str(hill), buildings=str(houses), gsd=0.5, tile_size=128
-    )
+    options = SceneOptions(str(roads), dem=str(hill), buildings=str(houses), gsd=0.5, tile_size=128)
     found = resolved(options, scene)
     assert found == {"crs": "EPSG:32635", "height_range": f"{low:g},{high:g}"}
-    again = read(roads=roads, elevation=hill, buildings=houses, height_range=found["height_range"])
+    again = read(roads=roads, dem=hill, buildings=houses, height_range=found["height_range"])
     assert same(scene, again, ("depth",)) == 12
     tiles = scene.tiles()
     depths = [scene.controls(tile, ("depth",))[1].slot("depth")[0] for tile in tiles[:4]]
     # Eastward it rises across the edges of tiles, too.
     street = np.concatenate([depth[-1] for depth in depths])
     assert (np.diff(street) >= -1e-6).all()
+
+
+def test_a_dsm_has_the_buildings_in_it(roads: Path, hill: Path, houses: Path) -> None:
+    bare = read(roads=roads, dem=hill, height_range="30,90")
+    scene = read(roads=roads, dsm=hill, buildings=houses, height_range="30,90")
+    assert same(bare, scene, ("depth",)) == 12
+    assert read(roads=roads, dsm=hill).height_range_m == read(roads=roads, dem=hill).height_range_m
+    with pytest.raises(InputError, match="from a DEM or from a DSM, not from both"):
+        read(roads=roads, dem=hill, dsm=hill)
 
 
 def test_land_cover_from_a_raster_lies_below_the_areas(roads: Path, tmp_path: Path) -> None:
@@ -190,9 +203,9 @@ def test_tiles_without_roads_where_they_are_wanted(roads: Path, houses: Path) ->
     ("options", "message"),
     [
         ({"landcover_table": "nlcd"}, "no raster that it is for"),
-        ({"height_range": "5"}, "no range of heights; write it as low,high"),
+        ({"height_range": "5"}, "is not two heights in metres"),
         ({"height_range": "5,5"}, "low has to be below high"),
-        ({"elevation": "none.tif"}, "none.tif does not exist"),
+        ({"dem": "none.tif"}, "none.tif does not exist"),
         ({"road_rules": "none.toml"}, "none.toml"),
         ({"buildings": "none.gpkg"}, "none.gpkg does not exist"),
     ],

@@ -121,6 +121,7 @@ def decouple(
     weights; every file says which. For [dim]town.tif[/dim] it writes the stack [dim]town.tif[/dim]
     and the record [dim]town.json[/dim] into the folder; results that are there are made anew.
     """
+    from rsaug.conditions.depth import read_height_range
     from rsaug.decoupling import Photo
     from rsaug.decoupling import decouple as take_apart
     from rsaug.overlay import LayerPaths, Overlay
@@ -131,7 +132,8 @@ def decouple(
     chosen, notes = _choose(extractor or [], hed_weights, annotators, paths)
     layers: Overlay | None = None
     if paths.any:
-        layers = Overlay.read(paths, _tiles(photos), _read_range(height_range))
+        limits = read_height_range(height_range) if height_range else None
+        layers = Overlay.read(paths, _tiles(photos), limits)
     elif height_range is not None:
         raise InputError("--height-range needs heights: give --dem, --dsm or --buildings.")
     for note in notes:
@@ -197,18 +199,6 @@ def _check_targets(images: Sequence[Path], out: Path) -> None:
                 "have too; take them apart into two folders."
             )
         by_name[image.stem] = image
-
-
-def _read_range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--height-range {text!r} is not two heights in metres, as in 0,120."
-        ) from error
-    return low, high
 
 
 def _write(out: Path, photo: Photo, made: Decoupled, picture: bool) -> None:

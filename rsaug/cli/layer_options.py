@@ -55,8 +55,11 @@ Buildings = Annotated[
 Parcels = Annotated[
     str | None, option("--parcels", LAYERS, "Parcels: areas whose borders are edges.", "LAYER")
 ]
-Elevation = Annotated[
-    str | None, option("--elevation", LAYERS, "Raster of heights, a DEM or DSM.", "FILE")
+Dem = Annotated[
+    str | None, option("--dem", LAYERS, "Raster of the ground's heights; adds buildings.", "FILE")
+]
+Dsm = Annotated[
+    str | None, option("--dsm", LAYERS, "Raster of heights with all that stands there.", "FILE")
 ]
 HeightRange = Annotated[
     str | None,

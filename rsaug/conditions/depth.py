@@ -290,6 +290,21 @@ def height_range(
     return low, max(high, low + _LEAST_RANGE_M)
 
 
+def read_height_range(text: str) -> tuple[float, float]:
+    """The range that a text says as "low,high", in metres.
+
+    Raises:
+        InputError: if it says none.
+    """
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(f"{text!r} is not two heights in metres, as in 0,120.") from error
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"{text!r} is no range of heights: low has to be below high, in metres.")
+    return low, high
+
+
 def _coarse(bounds: Sequence[float], crs: CRS) -> Tile:
     """A tile of few pixels that covers an area."""
     left, bottom, right, top = bounds

@@ -88,7 +88,8 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "limit": None,
         "all": True,
     }
-    small |= {"tunnels": False, "controls": None, "parcels": None, "elevation": None}
+    small |= {"tunnels": False, "controls": None, "parcels": None, "dem": None}
+    small |= {"dsm": None}
     small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
     small |= {"road_rules": None, "height_range": "0,10"}
     assert recorded.pop("model").endswith("/toy")
