@@ -27,7 +27,7 @@ def line(*xy: tuple[float, float]) -> LineString:
 ROAD = line((5, -30), (120, -30))
 
 
-def write(path: Path, shapes: list[Any], crs: int | None = CRS, **tags: list[Any]) -> Path:
+def write(path: Path, shapes: list[Any], crs: int | None = CRS, **tags: Any) -> Path:
     gpd.GeoDataFrame(tags, geometry=shapes, crs=crs).to_file(path)
     return path
 
