@@ -16,7 +16,7 @@ from rsaug.conditions.stack import SLOTS
 from rsaug.pipelines.content import latent_statistics
 from rsaug.pipelines.train.autoencoder import to_unit
 from rsaug.pipelines.train.loop import turn
-from rsaug.pipelines.train.pack import EDGE_SLOTS, Pack, compose_seg
+from rsaug.pipelines.train.pack import EDGE_SLOTS, Pack, compose_seg, seen_seg
 
 ORIENTATIONS = 8
 
@@ -144,7 +144,7 @@ def draw_batch(
     controls, present, prompts, metadata = [], [], [], []
     for k, row in enumerate(rows):
         slots = mix.controls[rng.choice(len(odds), p=odds / odds.sum())][1]
-        if not pack.has_areas[row]:
+        if not (pack.has_areas[row] or pack.has_seen[row]):
             slots = tuple(slot for slot in slots if slot != "seg")
         maps = control_maps(pack, int(row), slots, rng)
         controls.append(orient(torch.from_numpy(maps), orientations[k]))
@@ -174,9 +174,10 @@ def control_maps(
 ) -> NDArray[np.float32]:
     """Control stack (18, h, w) of an example with the given slots.
 
-    With ``rng``, land cover is thinned out at random - outlines alone, plants alone - because what
-    people have is seldom complete, and edges are those of the map rather than of the image in half
-    of the samples that have one.
+    With ``rng``, land cover is what a network sees in one half of the samples, which is complete
+    but not always right; in the other half it is thinned out at random - outlines alone, plants
+    alone - because what people have is seldom complete. Edges are those of the map rather than of
+    the image in half of the samples that have one.
     """
     maps = np.zeros((18, *pack.road.shape[1:]), dtype=np.float32)
     of_map = rng is not None and pack.has_map[row] and rng.random() < 0.5
@@ -195,5 +196,7 @@ def control_maps(
         elif luck < 0.35:
             areas = np.zeros_like(areas)
         seg = compose_seg(areas, plants, pack.road[row])
+        if pack.has_seen[row] and rng is not None and (not pack.has_areas[row] or luck >= 0.5):
+            seg = seen_seg(pack.seen[row], pack.road[row])
         maps[15:18] = (PALETTE[seg] / np.float32(255)).transpose(2, 0, 1)
     return maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from rsaug.raster import open_image, read_rgb
 from rsaug.roads import Roads, road_surfaces
 from rsaug.vectors import read_vectors
 
+Look = Callable[[NDArray[np.uint8], float | None], NDArray[np.uint8]]
+"""From an image (3, rows, cols) and its pixel size in metres to LoveDA's classes (rows, cols)."""
+
 EDGE_SLOTS = ("mlsd", "hed", "sketch")
 """Slots of the edge maps of an example, in their order."""
 
@@ -42,10 +45,12 @@ class Pack:
         road: (n, size, size) uint8, 1 on road surface.
         areas: (n, size, size) uint8 class indices from land-cover outlines, background elsewhere.
         vegetation: (n, size, size) uint8, 1 where NDVI says plants.
+        seen: (n, size, size) uint8 class indices as a network sees them in the image.
         photo_edges: (n, 3, size, size) uint8, straight lines, soft edges and sketch of the image as
             `EDGE_SLOTS` names them, times 255.
         map_edges: (n, 3, size, size) uint8, the same of the roads and areas that are mapped.
-        has_areas: (n,) whether land cover is known at all.
+        has_areas: (n,) whether land cover is known from outlines or from NDVI.
+        has_seen: (n,) whether a network has looked at the image.
         has_map: (n,) whether there is a map to take edges from.
         captions: texts that describe the example; may be empty.
         metadata: (n, 7) in the order of :data:`FIELDS`, NaN where unknown.
@@ -55,9 +60,11 @@ class Pack:
     road: NDArray[np.uint8]
     areas: NDArray[np.uint8]
     vegetation: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
     photo_edges: NDArray[np.uint8]
     map_edges: NDArray[np.uint8]
     has_areas: NDArray[np.bool_]
+    has_seen: NDArray[np.bool_]
     has_map: NDArray[np.bool_]
     captions: list[tuple[str, ...]]
     metadata: NDArray[np.float32]
@@ -76,7 +83,13 @@ class Pack:
         return Pack(captions=self.captions + other.captions, **arrays)
 
 
-def read_pack(folder: Path, split: str, size: int = 256, gsd_m: float | None = None) -> Pack:
+def read_pack(
+    folder: Path,
+    split: str,
+    size: int = 256,
+    gsd_m: float | None = None,
+    look: Look | None = None,
+) -> Pack:
     """Examples of one split of a tile folder.
 
     A folder with ``roads.geojson`` (and, as far as there are, ``landcover.geojson``, ``nir/`` and
@@ -88,18 +101,21 @@ def read_pack(folder: Path, split: str, size: int = 256, gsd_m: float | None = N
         split: which rows of its index.
         size: side of an example in pixels.
         gsd_m: pixel size where the images have no georeference.
+        look: a network that sees land cover, such as
+            `rsaug.pipelines.extractors.landcover.LandcoverNet.classify`; outlines are seldom
+            complete.
 
     Raises:
         InputError: if the folder has neither, or a tile has another size.
     """
     if (folder / "roads.geojson").is_file():
-        return _read_vector_folder(folder, split, size)
+        return _read_vector_folder(folder, split, size, look)
     if (folder / "masks").is_dir():
-        return _read_mask_folder(folder, split, size, gsd_m)
+        return _read_mask_folder(folder, split, size, gsd_m, look)
     raise InputError(f"{folder} has neither roads.geojson nor masks/: no labels to train on")
 
 
-def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
+def _read_vector_folder(folder: Path, split: str, size: int, look: Look | None) -> Pack:
     index = read_index(folder, split)
     captions = _read_captions(folder / "captions.csv", split)
     lines = _of_places(read_vectors(folder / "roads.geojson"), index)
@@ -130,6 +146,8 @@ def _read_vector_folder(folder: Path, split: str, size: int) -> Pack:
                 "road": road,
                 "areas": areas,
                 "vegetation": _vegetation(rgb, nir),
+                "seen": _seen(rgb, tile.gsd_m, look),
+                "has_seen": look is not None,
                 "photo_edges": _photo_edges(rgb),
                 "map_edges": _map_edges(drawn, tile),
                 "has_areas": local is not None or nir.is_file(),
@@ -148,7 +166,9 @@ def _of_places(layer: gpd.GeoDataFrame, index: pd.DataFrame) -> gpd.GeoDataFrame
     return layer[layer["place"].isin(index["place"])]
 
 
-def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) -> Pack:
+def _read_mask_folder(
+    folder: Path, split: str, size: int, gsd_m: float | None, look: Look | None
+) -> Pack:
     blank = np.zeros((size, size), dtype=np.uint8)
     rows = []
     for tile_id in read_index(folder, split)["id"]:
@@ -170,6 +190,8 @@ def _read_mask_folder(folder: Path, split: str, size: int, gsd_m: float | None) 
                     "road": mask[window].astype(np.uint8),
                     "areas": blank,
                     "vegetation": blank,
+                    "seen": _seen(image[window], gsd_m, look),
+                    "has_seen": look is not None,
                     "photo_edges": _photo_edges(image[window]),
                     "map_edges": np.zeros((len(EDGE_SLOTS), size, size), dtype=np.uint8),
                     "has_areas": False,
@@ -187,6 +209,12 @@ def _stack(rows: list[dict[str, Any]]) -> Pack:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     captions = columns.pop("captions")
     return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})
+
+
+def _seen(rgb: NDArray[np.uint8], gsd_m: float | None, look: Look | None) -> NDArray[np.uint8]:
+    if look is None:
+        return np.zeros(rgb.shape[:2], dtype=np.uint8)
+    return look(np.ascontiguousarray(rgb.transpose(2, 0, 1)), gsd_m)
 
 
 def _photo_edges(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -240,5 +268,13 @@ def compose_seg(
     """Class indices with plants where no outline lies, and roads on top."""
     seg = areas.copy()
     seg[(seg == 0) & (vegetation > 0)] = CLASSES.index("forest")
+    seg[road > 0] = CLASSES.index("road")
+    return seg
+
+
+def seen_seg(seen: NDArray[np.uint8], road: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Class indices as a network sees them, with roads where they are and nowhere else."""
+    seg = seen.copy()
+    seg[seg == CLASSES.index("road")] = CLASSES.index("background")
     seg[road > 0] = CLASSES.index("road")
     return seg

@@ -92,13 +92,15 @@ def generator(
     import functools
     import operator
 
+    from rsaug.pipelines.extractors.landcover import LandcoverNet
     from rsaug.pipelines.generate import DEFAULT_MODEL
     from rsaug.pipelines.train.generator import GeneratorRecipe, train_generator
     from rsaug.pipelines.train.pack import read_pack
 
     where = _pick_device(device)
     vae = _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
-    packs = [read_pack(folder, "train", gsd_m=gsd) for folder in data]
+    look = LandcoverNet.load().classify
+    packs = [read_pack(folder, "train", gsd_m=gsd, look=look) for folder in data]
     weights = _weights(packs, share)
     recipe = GeneratorRecipe(seed=seed, **_given(steps=steps, batch=batch))
     typer.echo(f"{sum(map(len, packs))} examples from {len(packs)} folders")

@@ -39,9 +39,11 @@ def make_pack(count: int = 3, *, has_areas: bool = True) -> Pack:
         road=road,
         areas=np.full_like(road, CLASSES.index("water")),
         vegetation=np.ones_like(road),
+        seen=np.full_like(road, CLASSES.index("barren")),
         photo_edges=edges,
         map_edges=edges + np.uint8(102),
         has_areas=np.full(count, has_areas),
+        has_seen=np.zeros(count, dtype=bool),
         has_map=np.ones(count, dtype=bool),
         captions=[("a road", "road")] * count,
         metadata=np.full((count, 7), 3, dtype=np.float32),
@@ -157,6 +159,20 @@ def test_land_cover_is_thinned_out_at_random() -> None:
     assert shares[frozenset({"water"})] == pytest.approx(0.2, abs=0.06)
     assert shares[frozenset({"forest"})] == pytest.approx(0.15, abs=0.06)
     assert shares[frozenset({"water", "forest"})] == pytest.approx(0.65, abs=0.08)
+
+
+def test_half_of_the_land_cover_is_what_a_network_sees() -> None:
+    pack, rng = make_pack(1), np.random.default_rng(0)
+    pack.has_seen[:] = True
+    barren = PALETTE[CLASSES.index("barren")] / np.float32(255)
+    maps = [control_maps(pack, 0, ("seg",), rng)[15:18] for _ in range(400)]
+    seen = [(each.transpose(1, 2, 0) == barren).all(-1) for each in maps]
+    assert np.mean([each.any() for each in seen]) == pytest.approx(0.5, abs=0.08)
+    # Roads are where they are, whatever the network says.
+    assert not any(each[pack.road[0] > 0].any() for each in seen)
+    pack.has_areas[:] = False
+    batch = draw(pack, always("seg"))
+    assert batch.present[:, SLOTS.index("seg")].all()
 
 
 @pytest.mark.parametrize("name", ["mlsd", "hed", "sketch"])

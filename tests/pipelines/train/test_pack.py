@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+from numpy.typing import NDArray
 from PIL import Image
 from shapely.geometry import box
 from tilefolder import EPSG, GSD_M, SIZE, YEARS, corner, make_tile_folder
@@ -20,7 +21,7 @@ from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.train.folder import cut_windows, read_chips, read_index
-from rsaug.pipelines.train.pack import Pack, compose_seg, read_pack
+from rsaug.pipelines.train.pack import Pack, compose_seg, read_pack, seen_seg
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,21 @@ def test_edges_are_those_of_the_image_and_those_of_the_map(pack: Pack) -> None:
     for row, rgb in zip(pack.photo_edges, pack.rgb, strict=True):
         np.testing.assert_array_equal(row[1], (soft_edges(rgb) * 255).astype(np.uint8))
     assert pack.has_map.all()
+
+
+def test_a_network_is_shown_every_image(folder: Path, pack: Pack) -> None:
+    def look(rgb: NDArray[np.uint8], gsd_m: float | None) -> NDArray[np.uint8]:
+        assert gsd_m == pytest.approx(GSD_M)
+        return np.where(rgb[0] > 128, CLASSES.index("water"), CLASSES.index("road")).astype(
+            np.uint8
+        )
+
+    shown = read_pack(folder, "train", SIZE, look=look)
+    assert shown.has_seen.all()
+    np.testing.assert_array_equal(shown.seen == CLASSES.index("water"), pack.rgb[..., 0] > 128)
+    assert not pack.has_seen.any()
+    seg = seen_seg(shown.seen[0], shown.road[0])
+    np.testing.assert_array_equal(seg == CLASSES.index("road"), shown.road[0] > 0)
 
 
 def test_vegetation_comes_from_the_near_infrared(pack: Pack) -> None:
