@@ -110,7 +110,8 @@ def test_crossing_rings_keep_what_can_be_repaired(tmp_path: Path) -> None:
 def test_odd_tags_are_read_or_counted(
     tmp_path: Path, tags: dict[str, str], rule: str, ignored: dict[str, int]
 ) -> None:
-    columns = {name: [value] for name, value in {"highway": "residential", **tags}.items()}
+    columns: dict[str, Any] = {"highway": ["residential"]}
+    columns |= {name: [value] for name, value in tags.items()}
     result = conditions("--roads", write(tmp_path / "roads.gpkg", [ROAD], **columns))
     assert result.exit_code == 0, result.output
     found = report()["roads"]
