@@ -35,7 +35,7 @@ from rsaug.stac import ASSETS, Description, build_item, to_json, write_catalogue
 from rsaug.stackfile import write_stack
 
 # On two cores a tile of 256 px takes about this long with all there is to make.
-_SECONDS_A_TILE = 0.5
+_SECONDS_A_TILE = 0.2
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 

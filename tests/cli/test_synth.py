@@ -219,7 +219,9 @@ def test_many_tiles_are_counted_first(synth: Command) -> None:
 
 def start(model: Path, folder: Path, *options: str, before: str = "") -> subprocess.Popen[str]:
     """The command as a process of its own; ``before`` is Python that runs first in it."""
-    code = f"import signal, sys\n{before}\nfrom rsaug.cli import main\nmain()"
+    # A shell that runs the tests in the background has them ignore Ctrl-C.
+    hear = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, sys\n{hear}\n{before}\nfrom rsaug.cli import main\nmain()"
     command = [sys.executable, "-c", code, "synth", "--model", str(model), *SMALL, *options]
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True)
