@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,11 +54,11 @@ def draw_example(out: Out = ROOT / "docs/images/conditions-helsinki.png") -> Non
 
 @app.command("places")
 def draw_places(
+    data: Annotated[Path, typer.Option(help="Folder that holds naip-roads.", envvar="RSAUG_DATA")],
     out: Out = ROOT / "docs/images/conditions-naip.png",
-    data: Annotated[Path | None, typer.Option(help="Folder that holds naip-roads.")] = None,
 ) -> None:
     """Image and controls of the two val places with the most mapped areas."""
-    folder = (data or Path(os.environ["RSAUG_DATA"])) / "naip-roads"
+    folder = data / "naip-roads"
     index = pd.read_csv(folder / "index.csv")
     years = pd.read_csv(folder / "captions.csv")[["place", "image_year"]]
     val = index[index["split"] == "val"].merge(
