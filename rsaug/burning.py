@@ -31,8 +31,9 @@ _MANY_VERTICES = 1000
 # and far below what anyone maps.
 _TIE_PX = 1e-6
 # Edges between points of a lattice run through centres again and again. Lattices of tenths,
-# twelfths and sixteenths of a pixel are looked out for.
-_LATTICE = 240
+# twelfths and sixteenths of a pixel are looked out for, and those of hundredths of the CRS's unit,
+# to which people round.
+_LATTICE, _A_UNIT, _FINEST = 240, 100, 1000
 # Far above rounding in pixels, far below what a tie is.
 _HAIR_PX = 1e-9
 _UNKNOWN = -1
@@ -115,7 +116,7 @@ def burn_encoded(
     if not len(picked):
         return np.zeros(tile.shape, values.dtype)
     if shapes.has_tie(picked, tile):
-        return _rasterio_on_pixels(_near(shapes, picked, tile), values, tile)
+        return _rasterio_on_pixels(shapes, picked, values, tile)
     if (engine or default_engine()) == "rusterize":
         burned = _rusterize(shapes, picked, values, tile)
         if burned is not None:
@@ -146,23 +147,29 @@ def _tied(shapes: NDArray[np.object_], tile: Tile) -> NDArray[np.bool_]:
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     x = (xy[:, 0] - tile.transform.c) / tile.transform.a
     y = (tile.transform.f - xy[:, 1]) / tile.transform.a
-    on_x, on_y = _on_lattice(x), _on_lattice(y)
     tied = np.zeros(len(shapes), dtype=bool)
-    for corners in (
-        np.intersect1d(on_x, on_y, assume_unique=True),
-        _straight(x, on_x),
-        _straight(y, on_y),
-    ):
-        tied[owner[corners]] = True
+    for lattice in _lattices(tile.transform.a):
+        on_x, on_y = _on_lattice(x, lattice), _on_lattice(y, lattice)
+        tied[owner[np.intersect1d(on_x, on_y, assume_unique=True)]] = True
+        if lattice == _LATTICE:  # it has the centres on it
+            tied[owner[_straight(x, on_x)]] = True
+            tied[owner[_straight(y, on_y)]] = True
     return tied
 
 
-def _on_lattice(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Positions of the numbers that are a multiple of the lattice's step."""
-    steps = pixels * _LATTICE
+def _lattices(side: float) -> tuple[int, ...]:
+    """Steps a pixel of the lattices that are looked out for, for pixels of a side in the CRS."""
+    steps = round(side * _A_UNIT)
+    is_whole = 0 < steps <= _FINEST and abs(side * _A_UNIT - steps) < _TIE_PX
+    return (_LATTICE, steps) if is_whole and _LATTICE % steps else (_LATTICE,)
+
+
+def _on_lattice(pixels: NDArray[np.float64], lattice: int) -> NDArray[np.intp]:
+    """Positions of the numbers that are a multiple of a lattice's step."""
+    steps = pixels * lattice
     steps -= np.rint(steps)
     np.abs(steps, out=steps)
-    return np.flatnonzero(steps < _LATTICE * _TIE_PX)
+    return np.flatnonzero(steps < lattice * _TIE_PX)
 
 
 def _straight(pixels: NDArray[np.float64], candidates: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -177,7 +184,7 @@ def _near(shapes: Encoded, picked: NDArray[np.intp], tile: Tile) -> NDArray[np.o
     """Shapes, the large ones cut to what lies around the tile.
 
     The shore of a lake is not gone along for every tile. The cut is made off the tile, where it
-    moves no edge that passes a pixel's centre.
+    moves no edge by more than rounding does.
     """
     near = shapes.geometry[picked]
     large = np.flatnonzero(shapes.large[picked])
@@ -191,23 +198,32 @@ def _near(shapes: Encoded, picked: NDArray[np.intp], tile: Tile) -> NDArray[np.o
 
 
 def _rasterio_on_pixels(
-    shapes: NDArray[np.object_], values: NDArray[Value], tile: Tile
+    shapes: Encoded, picked: NDArray[np.intp], values: NDArray[Value], tile: Tile
 ) -> NDArray[Value]:
     """The same where edges run through centres: there GDAL's rule decides, and not rounding.
 
     A centre on an edge belongs to the area to the west of it, as though the area lay a hair further
-    east; centres on a level edge belong to both sides.
+    east; centres on a level edge belong to both sides. Large shapes are set on the lattice before
+    they are cut, since a cut moves their edges by what rounding leaves.
     """
     corner, side = (tile.transform.c, tile.transform.f), tile.transform.a
     hair = np.array([_HAIR_PX, 0.0])
 
     def exact(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         pixels = (xy - corner) / (side, -side)
-        near = np.rint(pixels * _LATTICE) / _LATTICE
-        moved: NDArray[np.float64] = np.where(np.abs(pixels - near) < _TIE_PX, near, pixels) + hair
-        return moved
+        moved = pixels.copy()
+        for lattice in reversed(_lattices(side)):
+            near = np.rint(pixels * lattice) / lattice
+            moved = np.where(np.abs(pixels - near) < _TIE_PX, near, moved)
+        exactly: NDArray[np.float64] = moved + hair
+        return exactly
 
-    return _rasterio(shapely.transform(shapes, exact), values, tile.shape, Affine.identity())
+    on_pixels = shapely.transform(shapes.geometry[picked], exact)
+    large = shapes.large[picked]
+    if large.any():
+        rows, cols = tile.shape
+        on_pixels[large] = shapely.clip_by_rect(on_pixels[large], -2, -2, cols + 2, rows + 2)
+    return _rasterio(on_pixels, values, tile.shape, Affine.identity())
 
 
 def _rasterio(

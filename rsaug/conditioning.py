@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -243,7 +244,9 @@ class _Writer:
         channels = scene.channels(tile, names) if names else {}
         content = plan.content.pick(tile) if plan.content else None
         caption = compose(scene.facts(tile, mask), plan.options.wording)
-        key = _key(controls_key(tile, stack), [labels, *channels.values(), content], caption)
+        arrays = {"labels": labels, "content": content, **channels}
+        said = [caption, TileMetadata.of(tile, plan.options.date).to_fields(), _assets(plan)]
+        key = _key(controls_key(tile, stack), arrays, said)
         if self.folder.holds(tile.name, key):
             return False
         files = {"conditions": self.folder.conditions(tile.name)}
@@ -327,10 +330,12 @@ def _listed(labels: ClassSet) -> str:
     return ", ".join(f"{entry.value} {entry.name}" for entry in labels.classes)
 
 
-def _key(controls: str, arrays: Sequence[NDArray[np.generic] | None], caption: str) -> str:
-    """SHA-256 of all that is written of a tile."""
-    digest = hashlib.sha256(f"{controls}\n{caption}\n".encode())
-    for array in arrays:
+def _key(
+    controls: str, arrays: Mapping[str, NDArray[np.generic] | None], said: Sequence[object]
+) -> str:
+    """SHA-256 of all that is written of a tile: maps by name, and what is said of them."""
+    digest = hashlib.sha256(json.dumps([controls, said], sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
         if array is not None:
-            digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
     return digest.hexdigest()

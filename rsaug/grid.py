@@ -28,6 +28,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from rsaug.errors import InputError
+from rsaug.rasterfile import driver_of, opened, without_place
 
 # An area must reach this far into a tile to touch it: edges that meet exactly, but for rounding,
 # are shared edges. In pixels.
@@ -85,8 +86,11 @@ class Tile:
         Raises:
             InputError: if the file cannot be read, has no CRS or is not north up and square.
         """
+        driver = driver_of(path)
+        if driver is None:
+            raise InputError(f"{path} cannot be read as a raster; check the name and the format.")
         try:
-            with rasterio.open(path) as src:
+            with without_place(), opened(path, driver) as src:
                 transform, shape, crs = src.transform, src.shape, src.crs
         except rasterio.errors.RasterioIOError as error:
             raise InputError(f"{path} cannot be read as a raster ({error}).") from error

@@ -15,9 +15,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import CRS, Transformer
 
 from rsaug.aoi import in_degrees
-from rsaug.grid import Tile, TileGrid, linear_unit_m
+from rsaug.errors import InputError
+from rsaug.grid import Tile, TileGrid, crs_name, linear_unit_m
 from rsaug.sources import VectorSource
 
 MANY_FEATURES = 200_000
@@ -79,7 +81,10 @@ class Blocks(Generic[T]):
         source: Where features are from.
         grid: The grid of the tiles.
         prepare: What is made of the features of a block; there may be none.
-        margin_m: How far around a block features matter, in metres.
+        margin_m: How far around a block features matter, in metres of the CRS.
+
+    A feature is counted with the block that the middle of its box lies in; of a feature at the edge
+    of the area that can be a block which is never read.
     """
 
     source: VectorSource
@@ -87,7 +92,7 @@ class Blocks(Generic[T]):
     prepare: Callable[[gpd.GeoDataFrame], T]
     margin_m: float
     _kept: OrderedDict[Block, T] = field(default_factory=OrderedDict)
-    _counted: NDArray[Any] | None = None
+    _counted: set[Block] = field(default_factory=set)
     _report: Report = field(default_factory=dict)
 
     def at(self, tile: Tile) -> T:
@@ -96,7 +101,8 @@ class Blocks(Generic[T]):
         if block not in self._kept:
             features = self.read(block)
             self._kept[block] = self.prepare(features)
-            self._count(features, self._kept[block])
+            if block not in self._counted:
+                self._count(block, features)
             while len(self._kept) > _BLOCKS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(block)
@@ -107,23 +113,36 @@ class Blocks(Generic[T]):
         left, bottom, right, top = block_bounds(self.grid, block)
         more = self.margin_m / linear_unit_m(self.grid.crs)
         around = left - more, bottom - more, right + more, top + more
-        return self.source.read(in_degrees(self.grid.crs, around))
+        bounds = in_degrees(self.grid.crs, around)
+        if bounds is None:
+            raise InputError(
+                f"{self.source.spec} is too large to be read at once, and a tile lies where "
+                f"{crs_name(self.grid.crs)} has no place on Earth; give an --aoi or another --crs."
+            )
+        return self.source.read(bounds)
 
     def report(self) -> Report:
         """What was made of how many features, of those in the blocks read by now."""
         return self._report
 
-    def _count(self, features: gpd.GeoDataFrame, prepared: T) -> None:
-        """Add to the report the features that no block had before.
+    def _count(self, block: Block, features: gpd.GeoDataFrame) -> None:
+        """Add to the report the features whose middle lies in the block."""
+        self._counted.add(block)
+        x, y = _middles(features, self.grid.crs)
+        left, bottom, right, top = block_bounds(self.grid, block)
+        own = (left <= x) & (x < right) & (bottom < y) & (y <= top)
+        if own.any():
+            self._report = added(self._report, self.prepare(features[own]).to_dict())
 
-        The index of a feature is the same in every block, as `VectorSource.read` has it.
-        """
-        before = features.index.to_numpy()[:0] if self._counted is None else self._counted
-        fresh = ~np.isin(features.index.to_numpy(), before)
-        if fresh.any():
-            self._counted = np.union1d(before, features.index.to_numpy()[fresh])
-            of_fresh = prepared if fresh.all() else self.prepare(features[fresh])
-            self._report = added(self._report, of_fresh.to_dict())
+
+def _middles(
+    features: gpd.GeoDataFrame, crs: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """X and y in ``crs`` of the middle of the box of each feature, (n,) each."""
+    left, bottom, right, top = np.asarray(features.bounds, dtype=np.float64).T
+    to_crs = Transformer.from_crs(features.crs, crs, always_xy=True)
+    x, y = to_crs.transform((left + right) / 2, (bottom + top) / 2)
+    return np.asarray(x), np.asarray(y)
 
 
 def block_of(tile: Tile) -> Block:

@@ -242,7 +242,7 @@ def is_box(aoi: str) -> bool:
 
 def is_network(spec: str) -> bool:
     """Whether a layer comes from a server rather than from a file."""
-    return "://" in spec or spec == "osm" or spec.startswith("osm:")
+    return "://" in spec or spec == "osm" or spec.startswith(("osm:", "osm|"))
 
 
 def split_name(value: str) -> tuple[str, str, str]:

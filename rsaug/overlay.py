@@ -207,6 +207,16 @@ def _around(tiles: Sequence[Tile], margin_m: float = _MARGIN_M) -> Bounds:
         box = left - margin, bottom - margin, right + margin, top + margin
         boxes.append(to_lonlat(tile.crs).transform_bounds(*box))
     edges = np.array(boxes)
-    west, south = edges[:, :2].min(0).tolist()
-    east, north = edges[:, 2:].max(0).tolist()
-    return west, south, east, north
+    # Longitudes as seen from the first box, so that the antimeridian is no border.
+    first = edges[0, 0]
+    west, east = ((edges[:, [0, 2]] - first + 180) % 360 - 180).T
+    east = np.where(east < west, east + 360, east)
+    low, high = float(west.min()), float(east.max())
+    south, north = float(edges[:, 1].min()), float(edges[:, 3].max())
+    if high - low >= 360:
+        return -180.0, south, 180.0, north
+    return _wrapped(first + low), south, _wrapped(first + high), north
+
+
+def _wrapped(longitude: float) -> float:
+    return float((longitude + 180) % 360 - 180)

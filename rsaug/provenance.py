@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
-import rasterio
 import rasterio.errors
 
 from rsaug import __version__
 from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.rasterfile import driver_of, opened
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a trained model."""
@@ -158,8 +158,11 @@ def read_key(path: Path | str) -> str | None:
 
 
 def _read_tags(path: Path | str) -> dict[str, str]:
+    driver = driver_of(path)
+    if driver is None:
+        raise InputError(f"{path} cannot be read as a raster; check the name and the format.")
     try:
-        with rasterio.open(path) as src:
+        with opened(path, driver) as src:
             return dict(src.tags())
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster ({error}).") from error

@@ -17,6 +17,9 @@ from rasterio.io import MemoryFile
 from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.grid import Tile
+from rsaug.rasterfile import driver_of, opened, without_place
+
+IMAGE_FORMATS = "GeoTIFF, Erdas Imagine, JPEG 2000, PNG, JPEG and WebP"
 
 _MAX_BLOCK = 512
 
@@ -126,11 +129,12 @@ def open_image(path: Path | str) -> Iterator[rasterio.DatasetReader]:
     Raises:
         InputError: if the file cannot be read, now or inside.
     """
+    driver = driver_of(path)
+    if driver is None:
+        why = f"it is none of {IMAGE_FORMATS}" if Path(path).is_file() else "there is no such file"
+        raise InputError(f"{path} cannot be read as an image: {why}.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            src = rasterio.open(path)
-        with src:
+        with without_place(), opened(path, driver) as src:
             yield src
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as an image ({error}).") from error

@@ -26,7 +26,7 @@ from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile, TileGrid
 from rsaug.ground import Ground, Parcels
-from rsaug.layers import BLOCK_TILES, Block, Blocks, Layer, Report, block_bounds
+from rsaug.layers import BLOCK_TILES, Block, Blocks, Layer, Report, block_bounds, block_of
 from rsaug.roads import Roads
 
 MOST_TILES = 5_000_000
@@ -74,17 +74,20 @@ class Scene:
     extent: tuple[float, float, float, float] | None = None
     specs: Mapping[str, str] = field(default_factory=dict)
     attribution: tuple[str, ...] = ()
+    _surveys: Report = field(default_factory=dict)
+    _no_ground: dict[str, int] = field(default_factory=dict)
     _drawn: dict[tuple[int, ...], tuple[list[object], Outlines]] = field(default_factory=dict)
 
     def tiles(self, *, bare: bool = False) -> list[Tile]:
-        """The tiles to make, row by row.
+        """The tiles to make, row by row; block by block where a layer is read so.
 
         They are those that hold a road, that is, whose mask is not empty; with an area of interest,
         those of them that it touches. A tile that it touches is made whole, with every road in it.
 
         Args:
             bare: Whether tiles without a road are wanted as well: all that the area of interest
-                touches, or without one, that any area or raster touches.
+                touches. Without roads all are, and without an area of interest all that the box
+                around what is mapped touches.
 
         Raises:
             InputError: if there is none, or there are more than `MOST_TILES`.
@@ -100,6 +103,10 @@ class Scene:
             )
         if not tiles:
             raise InputError(missing)
+        layers = (self.roads, self.landcover, self.buildings, self.parcels)
+        if any(isinstance(layer, Blocks) for layer in layers):
+            # In this order each block is read once.
+            tiles.sort(key=lambda tile: (block_of(tile), tile.row, tile.col))
         return tiles
 
     def road_mask(self, tile: Tile) -> NDArray[np.uint8]:
@@ -212,18 +219,24 @@ class Scene:
             "parcels": self.parcels,
         }
         found = {name: layer.report() for name, layer in layers.items() if layer is not None}
-        if self.rasters and self.extent is not None:
-            surveys = [raster.survey(self.extent, self.grid.crs) for raster in self.rasters]
-            found["landcover_raster"] = surveys[0].to_dict()
+        if self.extent is not None and not self._surveys:
+            for raster in self.rasters:
+                survey = raster.survey(self.extent, self.grid.crs)
+                self._surveys[raster.path.name] = survey.to_dict()
+        if self._surveys:
+            found["landcover_rasters"] = self._surveys
+        if self._no_ground:
+            found["depth"] = {"pixels without a height": sum(self._no_ground.values())}
         return found
 
     def _depth(self, tile: Tile) -> NDArray[np.float32]:
         if self.height_range_m is None:
             raise InputError("Depth needs a range of heights; give one.")
-        if self.dsm is not None:
-            return depth_map(tile, self.dsm, height_range_m=self.height_range_m).values
-        heights = self.buildings.at(tile).heights if self.buildings else None
-        return depth_map(tile, self.dem, heights, height_range_m=self.height_range_m).values
+        heights = self.buildings.at(tile).heights if self.buildings and not self.dsm else None
+        depth = depth_map(tile, self.dsm or self.dem, heights, height_range_m=self.height_range_m)
+        if depth.no_ground:
+            self._no_ground[tile.name] = depth.no_ground
+        return depth.values
 
     def _edges(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
         if not names:
@@ -274,16 +287,15 @@ class Scene:
             self._check_number(self._within_reach(found.surfaces.geometry.to_numpy()))
             yield self._holding(found, None)
             return
-        rows: dict[int, list[Tile]] = {}
         for block in self._blocks():
             first = self.grid.tile(block[0] * BLOCK_TILES, block[1] * BLOCK_TILES)
-            for tile in self._holding(roads.at(first), block):
-                rows.setdefault(tile.row, []).append(tile)
-        yield from (rows[row] for row in sorted(rows))
+            yield self._holding(roads.at(first), block)
 
     def _blocks(self) -> list[Block]:
         """Blocks of tiles that the area of interest, or else what is mapped, lies in."""
-        area = self.aoi if self.aoi is not None else shapely.box(*(self.extent or (0, 0, 0, 0)))
+        if self.aoi is None and self.extent is None:
+            raise InputError("Nothing says where the tiles are to lie; give an --aoi.")
+        area = self.aoi if self.aoi is not None else shapely.box(*(self.extent or ()))
         self._check_number(np.array([area], dtype=object))
         coarse = TileGrid(self.grid.crs, self.grid.gsd_m, self.grid.stride * BLOCK_TILES)
         return [(tile.row, tile.col) for tile in coarse.tiles(area)]
@@ -298,7 +310,7 @@ class Scene:
         tiles = list(self.grid.tiles_over(surfaces)) if len(surfaces) else []
         if block is not None:
             row, col = block
-            tiles = [t for t in tiles if (t.row // BLOCK_TILES, t.col // BLOCK_TILES) == (row, col)]
+            tiles = [tile for tile in tiles if block_of(tile) == (row, col)]
         boxes = shapely.box(*np.array([tile.bounds for tile in tiles]).reshape(-1, 4).T)
         if self.aoi is not None:
             # Inset, so that an area which only shares an edge with a tile does not touch it.

@@ -20,12 +20,12 @@ from rsaug.conditions.rastercover import RasterCover
 from rsaug.conditions.reference import Reference
 from rsaug.conditions.road_channels import REACH_M
 from rsaug.errors import InputError
-from rsaug.grid import TileGrid, parse_crs, utm_crs
+from rsaug.grid import TileGrid, parse_crs, point_scale, utm_crs
 from rsaug.ground import Ground, Parcels
 from rsaug.layers import BLOCK_TILES, MANY_FEATURES, Blocks, Layer, Reporting, Whole
 from rsaug.options import SceneOptions
 from rsaug.road_rules import default_rules, read_rules
-from rsaug.roads import Roads, road_surfaces
+from rsaug.roads import MITRE_LIMIT, Roads, road_surfaces
 from rsaug.scene import Scene
 from rsaug.sources import Bounds, Kind, VectorSource, open_source
 from rsaug.warp import is_raster, raster_info
@@ -106,7 +106,7 @@ class _Reader:
         roads: Layer[Roads] | None = self._layer(
             "roads",
             lambda part, some: road_surfaces(part, crs, rules, tunnels=tunnels, allow_none=some),
-            margin_m=REACH_M + rules.max_width_m,
+            margin_m=self._reach_m(),
         )
         near = self._near(roads)
         landcover: Layer[Ground] | None = self._layer(
@@ -172,11 +172,36 @@ class _Reader:
             raise InputError(f"{source.spec} has no feature{where}.")
         return Whole(prepare(frame, False))
 
+    def _reach_m(self) -> float:
+        """How far from its line a road can show on a map, in metres of the CRS."""
+        rules = self._rules
+        stretch = MITRE_LIMIT if rules.join == "mitre" else math.sqrt(2)
+        half_width_m = rules.max_width_m / 2 * stretch * self._scale()
+        return float(REACH_M + half_width_m + 2 * self._grid.gsd_m)
+
+    def _scale(self) -> float:
+        """The most that the CRS stretches lengths around the place, at least 1."""
+        bounds = None if self._place is None else _bounds_of(self._place)
+        if bounds is None:
+            bounds = self._sources["roads"].info().bounds if "roads" in self._sources else None
+        if bounds is None:
+            return 1.0
+        west, south, east, north = bounds
+        lon, lat = np.array([west, west, east, east]), np.array([south, north, south, north])
+        scale = point_scale(self._grid.crs, lon, lat)
+        finite = scale[np.isfinite(scale)]
+        return float(max(1.0, finite.max(initial=1.0)))
+
     def _by_block(self, source: VectorSource) -> bool:
         """Whether a layer is too large to be prepared at once."""
         if not (source.windowed and (source.count or 0) > MANY_FEATURES):
             return False
         if self._place is None:
+            if source.info().bounds is None:
+                raise InputError(
+                    f"{source.spec} is too large to be read at once and says nothing of its place; "
+                    "give an --aoi."
+                )
             return True
         left, bottom, right, top = self._place.to_crs(self._grid.crs).total_bounds
         side = BLOCK_TILES * self._grid.tile_size * self._grid.resolution
@@ -190,8 +215,8 @@ class _Reader:
         if self._place is not None:
             return utm_crs(self._place)
         for source in self._sources.values():
-            if (source.count or 0) > MANY_FEATURES and (bounds := source.info().bounds):
-                return utm_crs(bounds)
+            if self._by_block(source):
+                return utm_crs(source.info().bounds or (0, 0, 0, 0))
             frame = source.read()
             if frame.empty:
                 raise InputError(f"{source.spec} has no feature.")

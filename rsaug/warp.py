@@ -8,7 +8,6 @@ them, and scales its kernels by the window at hand.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,23 +26,11 @@ from rasterio.windows import Window
 
 from rsaug.errors import InputError
 from rsaug.grid import Tile, crs_name, to_lonlat
+from rsaug.rasterfile import RASTERS, driver_of, opened, without_place
 
 Resampling = Literal["nearest", "bilinear"]
 
 FORMATS = "GeoTIFF, Erdas Imagine (.img) and JPEG 2000"
-
-# By content, with the driver of GDAL that then reads it. Others are refused: some of GDAL's formats
-# read further files or reach for the network, and a file from a stranger can be in any of them.
-_DRIVERS = {
-    b"II*\0": "GTiff",
-    b"MM\0*": "GTiff",
-    b"II+\0": "GTiff",
-    b"MM\0+": "GTiff",
-    b"EHFA_HEADER_TAG": "HFA",
-    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
-}
-# For the same reason nothing is read that lies beside the file, overviews and metadata included.
-_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 
 # What people call rasters, read here or not: the file of another format is told so.
 _SUFFIXES = frozenset(
@@ -94,7 +81,7 @@ def is_raster(path: Path | str) -> bool:
 
     It may still be broken, or of a format that is not read here: `raster_info` says so.
     """
-    return Path(path).suffix.lower() in _SUFFIXES or _driver(path) is not None
+    return Path(path).suffix.lower() in _SUFFIXES or driver_of(path, RASTERS) is not None
 
 
 def raster_info(path: Path | str) -> RasterInfo:
@@ -148,29 +135,17 @@ def _open(path: Path | str, **options: int) -> Iterator[rasterio.DatasetReader]:
         raise InputError(f"{name} is not a local file; download it, then give the file.")
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist or is no file; check the name.")
-    driver = _driver(path)
+    driver = driver_of(path, RASTERS)
     if driver is None:
         raise InputError(f"{path} is not a raster of a format that is read here: {FORMATS}.")
     try:
-        with rasterio.Env(**_ALONE), warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver=driver, **options) as src:
-                yield src
+        with without_place(), opened(path, driver, **options) as src:
+            yield src
     except rasterio.errors.RasterioError as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(
             f"{path} cannot be read as a raster ({reason}); it may be cut off or damaged."
         ) from error
-
-
-def _driver(path: Path | str) -> str | None:
-    """GDAL's driver for a file, by its first bytes; None for what is not read here."""
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(16)
-    except OSError:
-        return None
-    return next((name for magic, name in _DRIVERS.items() if start.startswith(magic)), None)
 
 
 def _info(path: Path | str, src: rasterio.DatasetReader) -> RasterInfo:

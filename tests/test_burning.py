@@ -219,3 +219,32 @@ def test_nothing_burns_to_zero(engine: Engine) -> None:
         assert burned.dtype == np.uint8
         assert burned.shape == (64, 64)
         assert not burned.any()
+
+
+@pytest.mark.parametrize("gsd", [0.3, 0.5, 0.6, 0.7, 1.1])
+@pytest.mark.parametrize("many", [False, True])
+def test_slanted_edges_through_centres_are_the_same_in_every_tile(gsd: float, many: bool) -> None:
+    """Squares on their corners at whole centimetres; also as outlines of very many vertices."""
+    whole, tiles = squares(
+        TileGrid(UTM, gsd, 64), -int(6_600_000 / gsd / 64), int(500_000 / gsd / 64), 4
+    )
+    left, top, side = whole.transform.c, whole.transform.f, whole.transform.a
+    rng = np.random.default_rng(0)
+    centres, halves = rng.integers(0, int(25_000 * gsd), (300, 2)), rng.integers(200, 3000, 300)
+    turns = np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
+    corner = np.rint(np.array([left, top]) * 100)
+    diamonds = [
+        shapely.Polygon((corner + centre * (1, -1) + half * turns) / 100)
+        for centre, half in zip(centres, halves, strict=True)
+    ]
+    if many:
+        # An edge of slope 3/7 through centres, and a shore of a thousand corners far away.
+        shore = [(left + (150 + n % 2) * side, top - (0.5 + n / 20) * side) for n in range(1200)]
+        edge = [(left + 0.5 * side, top - 30.5 * side), (left + 140.5 * side, top - 90.5 * side)]
+        diamonds = [shapely.Polygon([*edge, *shore[::-1]])]
+        assert diamonds[0].is_valid
+    shapes = as_array(*diamonds)
+    numbers = np.arange(1, len(shapes) + 1, dtype=np.int16)
+    mosaic = np.block([[burn(shapes, numbers, tile) for tile in row] for row in tiles])
+    np.testing.assert_array_equal(mosaic, burn(shapes, numbers, whole))
+    assert (mosaic > 0).mean() > 0.05

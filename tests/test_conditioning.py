@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,21 @@ def test_a_run_goes_on_and_makes_again_only_what_changed(
     # A street that moved concerns its row of tiles alone.
     write_roads(Path(layers["roads"]), shift_m=3.0)
     assert make(asked).progress == Progress(12, kept=8, made=4)
+
+
+def test_what_is_said_of_a_tile_is_written_again_when_it_changes(
+    layers: dict[str, str], tmp_path: Path
+) -> None:
+    """Two channels can be the same to the number, and a date changes no map."""
+    asked = {"roads": layers["roads"], "date": dt.date(2020, 1, 1), "channels": "junction"}
+    make(options(tmp_path / "out", **asked))
+    report = make(options(tmp_path / "out", **(asked | {"channels": "lanes"})))
+    assert report.progress == Progress(12, made=12)
+    assert len(list((tmp_path / "out/channels/lanes").iterdir())) == 12
+    report = make(options(tmp_path / "out", **(asked | {"date": dt.date(2024, 1, 1)})))
+    assert report.progress.made == 12
+    item = json.loads(next((tmp_path / "out/items").iterdir()).read_text())
+    assert item["properties"]["rsaug:metadata"]["year"] == 2024
 
 
 def test_a_recorded_run_can_be_read_back(layers: dict[str, str], tmp_path: Path) -> None:

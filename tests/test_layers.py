@@ -14,7 +14,8 @@ from rsaug.conditions.road import road_mask
 from rsaug.grid import TileGrid
 from rsaug.layers import BLOCK_TILES, Blocks, Whole, added, block_bounds, block_of
 from rsaug.roads import Roads, road_surfaces
-from rsaug.sources import open_source
+from rsaug.scene import Scene
+from rsaug.sources import Bounds, SourceInfo, VectorSource, open_source
 
 GRID = TileGrid(UTM, 1.0, 16)
 # Around a corner where four blocks meet.
@@ -94,3 +95,37 @@ def test_reports_are_added_name_by_name() -> None:
     total = {"by_rule": {"width": 1, "lanes": 5, "highway": 1}, "parcels": 5, "dropped": {}}
     assert added(one, other) == total
     assert one["by_rule"] == {"width": 1, "lanes": 2}
+
+
+class Counting:
+    """A source that counts how often it is read."""
+
+    def __init__(self, source: VectorSource) -> None:
+        self.source, self.reads = source, 0
+        self.spec, self.crs, self.count = source.spec, source.crs, source.count
+        self.windowed = source.windowed
+
+    def info(self) -> SourceInfo:
+        """That of the source."""
+        return self.source.info()
+
+    def read(self, bounds: Bounds | None = None) -> gpd.GeoDataFrame:
+        """Features of the source, counted."""
+        self.reads += 1
+        return self.source.read(bounds)
+
+
+def test_a_run_over_a_wide_area_reads_each_block_once_and_once_for_the_tiles(path: Path) -> None:
+    """Six blocks wide, more than are kept: row by row each would be read for every row of tiles."""
+    source = Counting(open_source(path, kind="lines"))
+    layer = Blocks(source, GRID, lambda part: road_surfaces(part, UTM, allow_none=True), 20)
+    left, _, _, top = GRID.tile(ROW, COL).bounds
+    width = BLOCK_TILES * 16
+    area = shapely.box(left - 3 * width + 1, top - width + 1, left + 3 * width - 1, top - 1)
+    scene = Scene(GRID, roads=layer, aoi=area)
+    tiles = scene.tiles()
+    assert len({block_of(tile) for tile in tiles}) > 3
+    assert source.reads == 6
+    for tile in tiles:
+        scene.road_mask(tile)
+    assert source.reads <= 12

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp
 from strategies import UTM
 
 from rsaug.errors import InputError
-from rsaug.grid import TileGrid
+from rsaug.grid import Tile, TileGrid
 from rsaug.raster import encode_cog, read_rgb, write_cog
 
 TILE = TileGrid(UTM, 0.6, 64).tile(-173_812, 10_023)
@@ -88,3 +88,21 @@ def test_images_that_are_none_are_refused(tmp_path: Path) -> None:
     write_cog(path, noise(3, "float32"), TILE)
     with pytest.raises(InputError, match="3 bands of float32; three"):
         read_rgb(path)
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.tif", "photo.vrt"])
+def test_a_file_that_would_have_gdal_read_others_is_no_image(tmp_path: Path, name: str) -> None:
+    """A VRT under any name: it can point at every file that there is, and at the network."""
+    secret = tmp_path / "secret.tif"
+    write_cog(secret, noise(3), TILE)
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename>{secret}'
+        f"</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    text = f'<VRTDataset rasterXSize="64" rasterYSize="64">{bands}</VRTDataset>'
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="cannot be read as an image: it is none of GeoTIFF"):
+        read_rgb(tmp_path / name)
+    with pytest.raises(InputError, match="cannot be read as a raster"):
+        Tile.from_raster(tmp_path / name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import shapely
@@ -183,6 +185,11 @@ def test_edges_come_from_a_reference_where_there_is_one(roads: Path, tmp_path: P
     # The upper edge of the bright block is 50 m below the image's upper one.
     assert stack.slot("hed")[0, 99:101, 60:].min() > 0.5
     assert stack.slot("hed")[0, :80].max() == 0
+    # The border of the image is no edge, and beyond it there is nothing.
+    edge = scene.grid.tile(tile.row - 1, tile.col - 1)
+    _, stack = scene.controls(edge, ("hed", "sketch"))
+    assert stack.slot("hed").max() == 0
+    assert stack.slot("sketch").min() == 1
     with pytest.raises(InputError, match="1 bands of float32; three of uint8"):
         read(roads=roads, reference=write_raster(tmp_path / "a.tif", np.zeros((9, 9), np.float32)))
 
@@ -219,6 +226,26 @@ def test_a_raster_without_a_table_is_refused(roads: Path, hill: Path) -> None:
     for name in ("landcover", "landcover_raster"):
         with pytest.raises(InputError, match="give --landcover-table"):
             read(roads=roads, **{name: hill})
+
+
+def test_a_large_layer_that_does_not_say_where_it_is_needs_an_area(
+    roads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "roads.parquet"
+    gpd.read_file(roads).to_parquet(path, write_covering_bbox=True)
+    table = pq.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"].pop("bbox")
+    metadata = {**table.schema.metadata, b"geo": json.dumps(geo).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    monkeypatch.setattr(scene_reader, "MANY_FEATURES", 2)
+    with pytest.raises(InputError, match=r"says nothing of its place; give an --aoi"):
+        read(roads=path)
+
+
+def test_live_maps_are_no_files() -> None:
+    options = SceneOptions("osm", buildings="osm|layername=buildings", landcover="osm:Town")
+    assert options.files() == {}
 
 
 def test_a_huge_area_is_refused_with_the_count(roads: Path) -> None:

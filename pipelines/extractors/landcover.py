@@ -34,6 +34,8 @@ _WEIGHTS_FILE, _CONFIG_FILE = "landcover.safetensors", "config.json"
 # The default network reaches 236 pixels to the north and west, the farthest that it does.
 _WINDOW, _HALO = 512, 256
 _ZOOM_LIMITS = (0.125, 8.0)
+# Enlarged images beyond this would take tens of gigabytes.
+_MOST_PIXELS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,11 @@ def _at_gsd(image: Tensor, gsd_m: float | None, wanted_m: float) -> Tensor:
     low, high = _ZOOM_LIMITS
     zoom = min(max(gsd_m / wanted_m, low), high)
     size = [max(32, round(side * zoom)) for side in image.shape[-2:]]
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise InputError(
+            f"An image of {image.shape[-2]} by {image.shape[-1]} pixels at {gsd_m:g} m would be "
+            f"enlarged to {size[0]} by {size[1]} for a network of {wanted_m:g} m; cut it up."
+        )
     # Antialiased, since an image of much finer pixels would else alias into noise.
     return interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
 

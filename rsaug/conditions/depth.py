@@ -277,7 +277,8 @@ def height_range(
     sample = _coarse(bounds, crs)
     low = high = 0.0
     if ground is not None:
-        known = _finite(read_onto(ground, sample, resampling="nearest")).compressed()
+        # Bilinear takes the file's overviews, nearest would go through every pixel.
+        known = _finite(read_onto(ground, sample, resampling="bilinear")).compressed()
         if not len(known):
             raise InputError(
                 f"{ground} has no height in the area; check that it is of the same place."

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from rsaug.conditions.image_edges import line_segments, sketch_strokes, soft_edges
+from rsaug.conditions.stack import STACK
 from rsaug.conditions.strokes import around
 from rsaug.errors import InputError
 from rsaug.grid import Tile
@@ -42,17 +45,23 @@ class Reference:
                 "blue) are needed."
             )
 
-    def rgb(self, tile: Tile) -> NDArray[np.uint8]:
-        """The image on a tile's pixels, uint8 (rows, cols, 3); black where there is none."""
-        bands = [
-            read_onto(self.path, tile, resampling="bilinear", band=band).filled(0)
-            for band in (1, 2, 3)
-        ]
-        rgb: NDArray[np.uint8] = np.rint(np.stack(bands, axis=-1)).astype(np.uint8)
-        return rgb
+    def read(self, tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The image on a tile's pixels, uint8 (rows, cols, 3), and (rows, cols) where it has none.
+
+        Where there is none it goes on as it is at the nearest pixel, so that its border is no edge.
+        """
+        bands = [read_onto(self.path, tile, resampling="bilinear", band=band) for band in (1, 2, 3)]
+        missing = np.any([np.ma.getmaskarray(band) for band in bands], axis=0)
+        rgb = np.rint(np.stack([band.filled(0) for band in bands], axis=-1)).astype(np.uint8)
+        if missing.any() and not missing.all():
+            nearest = ndimage.distance_transform_edt(
+                missing, return_distances=False, return_indices=True
+            )
+            rgb = rgb[tuple(nearest)]
+        return rgb, missing
 
     def edges(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-        """Edge controls of a tile by name, (rows, cols) each.
+        """Edge controls of a tile by name, (rows, cols) each; nothing where there is no image.
 
         Soft edges and strokes are the same whatever the tile; where a straight segment ends can
         depend on what lies around it, up to some pixels from the border of the tile.
@@ -61,13 +70,17 @@ class Reference:
             tile: The tile.
             names: Of ``mlsd``, ``hed`` and ``sketch``.
         """
-        rgb = self.rgb(around(tile, _MARGIN_PX))
+        rgb, missing = self.read(around(tile, _MARGIN_PX))
         inner = np.s_[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
+        operators: dict[str, Callable[[NDArray[np.uint8]], NDArray[Any]]] = {
+            "mlsd": line_segments,
+            "hed": soft_edges,
+            "sketch": sketch_strokes,
+        }
         made: dict[str, NDArray[np.generic]] = {}
-        if "mlsd" in names:
-            made["mlsd"] = line_segments(rgb)[inner]
-        if "hed" in names:
-            made["hed"] = soft_edges(rgb)[inner]
-        if "sketch" in names:
-            made["sketch"] = sketch_strokes(rgb)[inner]
+        for slot in STACK:
+            if slot.name in names:
+                values = operators[slot.name](rgb)
+                values[missing] = slot.nothing
+                made[slot.name] = values[inner]
         return made
