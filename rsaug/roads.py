@@ -34,9 +34,6 @@ from rsaug.road_tags import (
 from rsaug.shapes import Shapes
 from rsaug.vectors import clean
 
-MAX_WIDTH_M = default_rules().max_width_m
-"""The widest road under the rules that come with rsaug."""
-
 MITRE_LIMIT = 5.0
 """How far a mitred bend may reach, in half widths; beyond, it is cut."""
 
