@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 import shapely
 
+from rsaug.conditioning import make_conditions_plan, write_conditions
 from rsaug.errors import InputError
+from rsaug.options import ConditionsOptions
+from rsaug.record import read_record_of
 from rsaug.sources import open_source
 from rsaug.sources.postgis import PostgisSource
 from rsaug.vectors import read_vectors
@@ -274,3 +278,18 @@ def test_many_geometry_columns_have_to_be_named(server: Server) -> None:
     found = open_source(server.spec("table=town.two&geometry=web")).read()
     assert found.crs.to_epsg() == 3857
     assert set(found.columns) == {"id", "geometry"}
+
+
+def test_no_file_of_a_run_holds_the_password(server: Server, tmp_path: Path) -> None:
+    spec = server.spec("table=town.roads")
+    assert SECRET in spec
+    plan = make_conditions_plan(
+        ConditionsOptions(roads=spec, gsd=2.0, limit=2, out=str(tmp_path / "out"))
+    )
+    report = write_conditions(plan)
+    assert report.progress.made == 2
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    recorded = read_record_of(ConditionsOptions, tmp_path / "out/run.json").options
+    assert recorded.roads is not None
+    assert "table=town.roads" in recorded.roads
