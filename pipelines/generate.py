@@ -128,6 +128,10 @@ class CRSDiffGenerator:
         row: Tensor = embedding.pack(fields)
         return row
 
+    def sees(self, control: str) -> bool:
+        """Whether the model was trained on a control."""
+        return control in self.pipe.config.trained_controls
+
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What of the settings the model cannot follow, one sentence each."""
         notes = []

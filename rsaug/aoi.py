@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from rsaug.errors import InputError
 from rsaug.grid import TileGrid, linear_unit_m, to_lonlat
-from rsaug.options import is_box
+from rsaug.options import is_box, is_network
 from rsaug.vectors import clean, read_vectors
 
 Bounds = tuple[float, float, float, float]
@@ -26,6 +26,8 @@ def read_aoi(aoi: str) -> gpd.GeoSeries:
     Raises:
         InputError: if it is neither.
     """
+    if is_network(aoi):
+        raise InputError("An area of interest is a file or west,south,east,north, not a server.")
     if is_box(aoi):
         return _box(aoi)
     frame = read_vectors(aoi, kind="areas")

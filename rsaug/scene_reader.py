@@ -120,7 +120,7 @@ class _Reader:
             near=near,
         )
         parcels: Layer[Parcels] | None = self._layer(
-            "parcels", lambda part, some: Parcels(part), near=near
+            "parcels", lambda part, some: Parcels(part.to_crs(crs)), near=near
         )
         extent = self._extent(roads, (landcover, buildings))
         covers = self._covers()

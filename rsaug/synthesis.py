@@ -77,6 +77,9 @@ class TileGenerator(Protocol):
     def seconds_per_tile(self, tile_size: int) -> float:
         """How long an image takes, about."""
 
+    def sees(self, control: str) -> bool:
+        """Whether it was trained on a control; what it was not is neither given nor recorded."""
+
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What was asked for that it cannot follow, one sentence each."""
 
@@ -185,9 +188,16 @@ def run(
         OutputError: if something cannot be written; what is complete stays.
     """
     check_number(plan, generator)
+    asked = generator.notes(plan.options.gsd, plan.controls)
+    seen = tuple(name for name in plan.controls if generator.sees(name))
+    if not seen:
+        raise InputError(
+            f"The model knows none of the controls {', '.join(plan.controls)}, so its images would "
+            "follow no map; give it others with --controls."
+        )
+    plan = replace(plan, controls=seen)
     record = make_record(plan, generator)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
-    asked = generator.notes(plan.options.gsd, plan.controls)
     for note in (*asked, *_changes(plan, record), *owed):
         on_note(note)
     folder = RunFolder(plan.options.folder)

@@ -60,6 +60,10 @@ class Painter:
         """Estimated seconds an image."""
         return 2.0 * (tile_size / 128) ** 2
 
+    def sees(self, control: str) -> bool:
+        """Whether it follows a control."""
+        return True
+
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What it cannot follow."""
         return [] if gsd_m < 5 else [f"The painter has never seen {gsd_m:g} m."]

@@ -50,6 +50,10 @@ class Painter:
         """What it is."""
         return {"model": "painter"}
 
+    def sees(self, control: str) -> bool:
+        """Whether it follows a control."""
+        return True
+
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """It can follow everything."""
         return []
