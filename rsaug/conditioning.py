@@ -31,7 +31,7 @@ from rsaug.provenance import controls_key, label_tags, read_key
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now, read_record_of
 from rsaug.scene import Scene
-from rsaug.scene_reader import read_scene, resolved
+from rsaug.scene_reader import read_scene, resolved, without_effect
 from rsaug.stac import ASSETS, Description, build_item, to_json, write_catalogue
 from rsaug.stackfile import write_stack
 
@@ -53,7 +53,8 @@ class ConditionsPlan:
         content: Where content images are from.
         tiles: The tiles, before any limit.
         inputs: SHA-256 of the input files, by option.
-        created: When the run that is gone on with was begun, if there is one.
+        created: When the run that is made again or gone on with was begun, if there is one.
+        notes: What was named and comes to nothing, one sentence each.
     """
 
     options: ConditionsOptions
@@ -64,19 +65,25 @@ class ConditionsPlan:
     tiles: list[Tile]
     inputs: Mapping[str, str]
     created: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
+def make_conditions_plan(
+    options: ConditionsOptions, earlier: Record[ConditionsOptions] | None = None
+) -> ConditionsPlan:
     """Read the layers and find the tiles.
+
+    Args:
+        options: What is asked for.
+        earlier: The record to make again; by default that of the folder, if there is one.
 
     Raises:
         InputError: if an input or an option cannot be used, or the folder is something else's.
     """
     folder = RunFolder(options.folder)
     folder.check()
-    created = None
-    if folder.record.exists():
-        created = read_record_of(ConditionsOptions, folder.record).created
+    if earlier is None and folder.record.exists():
+        earlier = read_record_of(ConditionsOptions, folder.record)
     labels = read_class_set(options.labels) if options.labels else None
     scene = read_scene(options, labels=labels)
     controls = scene.choose(listed(options.controls), SLOTS)
@@ -86,10 +93,14 @@ def make_conditions_plan(options: ConditionsOptions) -> ConditionsPlan:
     if not (controls or labels):
         raise InputError("The layers are not enough for any control map; see the help.")
     content = open_content(options.style, seed=options.seed) if options.style else None
+    notes = (*scene.notes, *without_effect(options, controls))
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
     inputs = {name: file_sha256(path) for name, path in options.files().items()}
     tiles = scene.tiles(bare=True)
-    return ConditionsPlan(options, scene, controls, channels, content, tiles, inputs, created)
+    created = earlier.created if earlier else None
+    return ConditionsPlan(
+        options, scene, controls, channels, content, tiles, inputs, created, notes
+    )
 
 
 def write_conditions(
@@ -118,6 +129,8 @@ def write_conditions(
             f"There are {count} tiles, which take about {in_words(seconds)}; give --limit N to "
             "make the first N of them, or --all to make them all."
         )
+    for note in plan.notes:
+        on_note(note)
     folder = RunFolder(options.folder)
     folder.open(_rooms(plan))
     tiles = plan.tiles[: options.limit]

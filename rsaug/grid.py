@@ -39,6 +39,9 @@ _EDGE_PX = 1e-3
 _MANY_TILES = 16
 _TOO_MANY_TILES = 4096
 
+MOST_PIXELS = 8192
+"""The largest side of a tile: its control stack takes 4.5 GiB."""
+
 # Universal Polar Stereographic, easting first, beyond the latitudes of UTM.
 _UPS_NORTH, _UPS_SOUTH = 5041, 5042
 
@@ -170,8 +173,11 @@ class TileGrid:
         linear_unit_m(self.crs)
         if not (math.isfinite(self.gsd_m) and self.gsd_m > 0):
             raise InputError(f"The GSD must be a positive number of metres, not {self.gsd_m}.")
-        if self.tile_size <= 0:
-            raise InputError(f"The tile size must be at least one pixel, not {self.tile_size}.")
+        if not 0 < self.tile_size <= MOST_PIXELS:
+            raise InputError(
+                f"The tile size must be at least one pixel and at most {MOST_PIXELS}, not "
+                f"{self.tile_size}."
+            )
         if not 0 <= self.overlap < self.tile_size:
             raise InputError(
                 f"The overlap must be at least 0 and below the tile size of {self.tile_size} "

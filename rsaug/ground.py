@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
+import shapely
 from pyproj import CRS
 
 from rsaug.classes import ClassSet
 from rsaug.conditions.depth import Heights, building_heights
 from rsaug.conditions.landcover import LandAreas, land_areas
+from rsaug.errors import InputError
 from rsaug.vectors import clean
 
 
@@ -74,11 +76,34 @@ class Parcels:
     """Parcels of land, whose borders are drawn as edges.
 
     Attributes:
-        features: As they were read.
+        features: Areas in the CRS of the grid.
+        dropped: Features that are no area, by reason.
     """
 
     features: gpd.GeoDataFrame
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, features: gpd.GeoDataFrame, crs: CRS, *, allow_none: bool = False) -> Parcels:
+        """Parcels among features.
+
+        Args:
+            features: Features in any CRS.
+            crs: CRS of the result, projected.
+            allow_none: Whether there may be no area, as in a part of a layer.
+
+        Raises:
+            InputError: if there is no area.
+        """
+        kept, dropped = clean(features, crs)
+        is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
+        if not (is_area.any() or allow_none):
+            kinds = ", ".join(sorted(set(features.geom_type.dropna()))) or "no geometry at all"
+            raise InputError(f"The layer holds no area, only {kinds}; parcels are areas.")
+        if not is_area.all():
+            dropped["not an area"] = int((~is_area).sum())
+        return cls(kept[is_area], dropped)
 
     def to_dict(self) -> dict[str, Any]:
-        """How many there are."""
-        return {"parcels": len(self.features)}
+        """How many there are, and what was left out."""
+        return {"by_class": {"parcel": len(self.features)}, "unknown": {}, "dropped": self.dropped}

@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
+from shapely.geometry.base import BaseGeometry
 
 from rsaug.aoi import read_aoi
 from rsaug.grid import TileGrid, crs_name, parse_crs, utm_crs
@@ -53,6 +54,13 @@ class Wanted:
     aoi: str | None = None
     table: str | None = None
     most_features: int = 1_000_000
+
+    def area(self, crs: CRS) -> BaseGeometry | None:
+        """The area of interest in a CRS, if there is one."""
+        if self.aoi is None:
+            return None
+        area: BaseGeometry = shapely.union_all(read_aoi(self.aoi).to_crs(crs).to_numpy())
+        return area
 
     def aoi_bounds(self) -> Bounds | None:
         """(west, south, east, north) of the area of interest in degrees."""
@@ -201,24 +209,32 @@ def inspect_layer(spec: str, wanted: Wanted | None = None) -> Inspection:
     return inspect_raster(spec, wanted) if is_raster(spec) else inspect_vector(spec, wanted)
 
 
-def count_tiles(grid: TileGrid, shapes: NDArray[np.object_], share: float | None = None) -> Tiles:
+def count_tiles(
+    grid: TileGrid,
+    shapes: NDArray[np.object_],
+    share: float | None = None,
+    area: BaseGeometry | None = None,
+) -> Tiles:
     """How many tiles of a grid some shapes touch; estimated where there are very many.
 
     Args:
         grid: The grid.
         shapes: (n,) geometries in its CRS.
         share: Which share of the shapes these are, if not all.
+        area: Area of interest in the grid's CRS, which a tile has to touch as well.
     """
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     count = grid.about(shapes)
     about = share is not None or count > _COUNTED_TILES
     if not about:
-        count = sum(1 for _ in grid.tiles_over(shapes))
+        within = None if area is None else set(grid.tiles(area))
+        count = sum(1 for tile in grid.tiles_over(shapes) if within is None or tile in within)
     elif share:
         count = round(count / share)
     if about:
         # Shapes that share a tile are counted one by one; there cannot be more than the extent has.
-        left, bottom, right, top = shapely.total_bounds(shapes) / (grid.stride * grid.resolution)
+        around = shapely.total_bounds(shapes if area is None else np.array([area]))
+        left, bottom, right, top = around / (grid.stride * grid.resolution)
         count = min(count, int((right - left + 2) * (top - bottom + 2)))
     return Tiles(count, about, grid.gsd_m, grid.tile_size, crs_name(grid.crs))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from urllib.parse import parse_qs, urlsplit
 
 from rsaug.errors import InputError
 
@@ -87,7 +88,9 @@ class SceneOptions:
         if name == "aoi":
             return not is_box(value)
         if name == "landcover_table":
-            return value.endswith(".toml")
+            from rsaug.classes import raster_tables
+
+            return value not in raster_tables()
         return not (name in self.layers and is_network(value))
 
 
@@ -121,7 +124,11 @@ class RunOptions(SceneOptions):
     def name(self) -> str:
         """Name of the data set: that of its first layer without endings, and what is made."""
         first = next((value for name in self.paths if (value := getattr(self, name))), "tiles")
-        stem = "osm" if is_network(first) else Path(split_name(first)[1]).name.split(".")[0]
+        if "://" in first:
+            table = parse_qs(urlsplit(first).query).get("table", ["query"])[0]
+            stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in table)
+        else:
+            stem = "osm" if is_network(first) else Path(split_name(first)[1]).name.split(".")[0]
         return f"{stem}-{self.ending}"
 
     @property
@@ -147,7 +154,7 @@ class SynthOptions(RunOptions):
         controls: Names of the control maps that the model is given, separated by commas; None for
             roads, and land cover where there is a layer of it.
         prompt: Text for the model.
-        style: Image, folder of images or mosaic whose look is taken over.
+        style: Image whose look is taken over.
         date: Date of acquisition to imitate.
         variants: Images a tile.
         steps: Denoising steps.
@@ -226,7 +233,9 @@ class ConditionsOptions(RunOptions):
 
     def _is_file(self, name: str, value: str) -> bool:
         if name == "labels":
-            return value.endswith(".toml")
+            from rsaug.classes import class_sets
+
+            return value not in class_sets()
         return super()._is_file(name, value)
 
 

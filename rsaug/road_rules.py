@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
@@ -117,6 +117,7 @@ class RoadRules:
         oneway_yes: Values of ``oneway`` that mean one direction.
         oneway_no: Values that mean both.
         oneway_implied: Kinds of road for one direction where ``oneway`` says nothing.
+        named: Roles whose columns a file of the user names, so that a layer has to have them.
     """
 
     classes: tuple[str, ...]
@@ -133,6 +134,7 @@ class RoadRules:
     oneway_yes: frozenset[str]
     oneway_no: frozenset[str]
     oneway_implied: frozenset[str]
+    named: tuple[str, ...] = ()
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -177,7 +179,8 @@ def read_rules(path: Path | str) -> RoadRules:
         own = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML ({error}).") from error
-    return _rules(_laid_over(_shipped(), own), str(path))
+    rules = _rules(_laid_over(_shipped(), own), str(path))
+    return replace(rules, named=tuple(own.get("columns", {})))
 
 
 def _shipped() -> dict[str, Any]:

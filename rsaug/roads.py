@@ -175,11 +175,19 @@ def road_surfaces(
         allow_none: Whether there may be no road.
 
     Raises:
-        InputError: if there is no line, or no line is a road.
+        InputError: if there is no line, or no line is a road, or the layer lacks a column that the
+            rules of a user name.
     """
     rules = rules or default_rules()
     kept, dropped = clean(lines, crs)
     tags = Tags(kept, rules)
+    for role in rules.named:
+        if not tags.has(role):
+            names = [column.name for column in rules.columns[role]]
+            raise InputError(
+                f"The rules name {names} as the columns of {role!r}, and the layer has none of "
+                f"them; it has {[*kept.columns.drop(kept.geometry.name)]}."
+            )
     geometry, is_area, why = _geometries(tags)
     if not allow_none:
         _refuse_without_lines(lines, kept, why, dropped)

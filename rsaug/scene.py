@@ -56,6 +56,7 @@ class Scene:
         extent: (left, bottom, right, top) of what is mapped, in the grid's CRS.
         specs: Layers that come by network, as they may be told to anyone.
         attribution: Whom the data ask to be named.
+        notes: What was named and came to nothing, one sentence each.
     """
 
     grid: TileGrid
@@ -74,8 +75,10 @@ class Scene:
     extent: tuple[float, float, float, float] | None = None
     specs: Mapping[str, str] = field(default_factory=dict)
     attribution: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     _surveys: Report = field(default_factory=dict)
     _no_ground: dict[str, int] = field(default_factory=dict)
+    _no_image: dict[str, int] = field(default_factory=dict)
     _drawn: dict[tuple[int, ...], tuple[list[object], Outlines]] = field(default_factory=dict)
 
     def tiles(self, *, bare: bool = False) -> list[Tile]:
@@ -94,7 +97,7 @@ class Scene:
         """
         if self.roads is None or (bare and self.aoi is not None):
             tiles = self._tiles_of_areas()
-            missing = "The area of interest touches no tile."
+            missing = "Nothing is mapped that a tile could hold."
         else:
             tiles = [tile for block in self._road_tiles(self.roads) for tile in block]
             missing = (
@@ -227,6 +230,8 @@ class Scene:
             found["landcover_rasters"] = self._surveys
         if self._no_ground:
             found["depth"] = {"pixels without a height": sum(self._no_ground.values())}
+        if self._no_image:
+            found["reference"] = {"pixels without an image": sum(self._no_image.values())}
         return found
 
     def _depth(self, tile: Tile) -> NDArray[np.float32]:
@@ -242,7 +247,10 @@ class Scene:
         if not names:
             return {}
         if self.reference is not None:
-            return self.reference.edges(tile, names)
+            edges, without = self.reference.edges(tile, names)
+            if without:
+                self._no_image[tile.name] = without
+            return edges
         makers: dict[str, Callable[[Outlines, Tile], NDArray[Any]]] = {
             "mlsd": line_map,
             "hed": edge_map,

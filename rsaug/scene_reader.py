@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -61,6 +61,25 @@ def read_scene(options: SceneOptions, *, labels: ClassSet | None = None) -> Scen
     return _Reader(options, labels).scene()
 
 
+def without_effect(options: SceneOptions, controls: Sequence[str]) -> list[str]:
+    """Sentences on options that nothing is made of with these controls, none or one."""
+    edges = {"mlsd", "hed", "sketch"} & {*controls}
+    idle = {
+        "parcels": not edges or options.reference is not None,
+        "reference": not edges,
+        "dem": "depth" not in controls,
+        "dsm": "depth" not in controls,
+        "height_range": "depth" not in controls,
+        "road_rules": options.roads is None,
+        "tunnels": options.roads is None,
+    }
+    given = [name for name, is_idle in idle.items() if is_idle and getattr(options, name)]
+    if not given:
+        return []
+    names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    return [f"Without effect here, since no map is made of it: {names}."]
+
+
 def resolved(options: SceneOptions, scene: Scene) -> dict[str, object]:
     """Options as the scene resolved them: CRS, range of heights, layers without passwords."""
     crs = scene.grid.crs
@@ -98,6 +117,7 @@ class _Reader:
             if (spec := getattr(options, name)) is not None and name not in self._rasters
         }
         self._grid = TileGrid(self._crs(), options.gsd, options.tile_size)
+        self._notes: list[str] = []
 
     def scene(self) -> Scene:
         """The scene."""
@@ -120,10 +140,11 @@ class _Reader:
             near=near,
         )
         parcels: Layer[Parcels] | None = self._layer(
-            "parcels", lambda part, some: Parcels(part.to_crs(crs)), near=near
+            "parcels", lambda part, some: Parcels.of(part, crs, allow_none=some), near=near
         )
-        extent = self._extent(roads, (landcover, buildings))
+        extent = self._extent(roads, (landcover, buildings), parcels)
         covers = self._covers()
+        self._check_rasters(extent, covers)
         return Scene(
             grid=grid,
             roads=roads,
@@ -136,7 +157,8 @@ class _Reader:
             dem=self._heights("dem"),
             dsm=self._heights("dsm"),
             height_range_m=self._height_range(extent, buildings),
-            reference=Reference(Path(options.reference)) if options.reference else None,
+            reference=self._reference(extent),
+            notes=tuple(self._notes),
             aoi=self._aoi(),
             extent=extent,
             specs=self._specs(),
@@ -169,8 +191,14 @@ class _Reader:
         frame = source.read(near)
         if frame.empty:
             where = " within the area asked for" if near else ""
-            raise InputError(f"{source.spec} has no feature{where}.")
-        return Whole(prepare(frame, False))
+            missing = f"{source.spec} has no feature{where}."
+            # Near the roads there should be some of every layer; in an area of one's own choice
+            # there may be none, unless it is all that there is.
+            alone = len(self._sources) + len(self._all_rasters()) == 1
+            if name == "roads" or self._place is None or alone:
+                raise InputError(missing)
+            self._notes.append(missing)
+        return Whole(prepare(frame, frame.empty))
 
     def _reach_m(self) -> float:
         """How far from its line a road can show on a map, in metres of the CRS."""
@@ -238,7 +266,10 @@ class _Reader:
         return shapely.union_all(self._place.to_crs(self._grid.crs).to_numpy())
 
     def _extent(
-        self, roads: Layer[Roads] | None, grounds: tuple[Layer[Ground] | None, ...]
+        self,
+        roads: Layer[Roads] | None,
+        grounds: tuple[Layer[Ground] | None, ...],
+        parcels: Layer[Parcels] | None,
     ) -> tuple[float, float, float, float] | None:
         """Box around the area of interest, or what is mapped, in the grid's CRS."""
         if self._place is not None:
@@ -252,6 +283,8 @@ class _Reader:
                 for ground in grounds
                 if isinstance(ground, Whole)
             ]
+            if isinstance(parcels, Whole):
+                boxes.append(parcels.prepared.features.total_bounds)
         for name, source in self._sources.items():
             layer_is_read = name == "roads" and isinstance(roads, Whole)
             if not layer_is_read and self._by_block(source) and (b := source.info().bounds):
@@ -309,8 +342,45 @@ class _Reader:
             return None
         if self.options.dem is not None and self.options.dsm is not None:
             raise InputError("Depth is from a DEM or from a DSM, not from both; give one of them.")
-        raster_info(given)
+        count = raster_info(given).count
+        if count != 1:
+            raise InputError(f"{given} has {count} bands; heights are a raster of one.")
         return Path(given)
+
+    def _reference(self, extent: tuple[float, float, float, float] | None) -> Reference | None:
+        if self.options.reference is None:
+            return None
+        reference = Reference(Path(self.options.reference))
+        if extent is not None and not reference.meets(extent, self._grid.crs):
+            raise InputError(
+                f"{self.options.reference} does not reach into the area; check that it is of the "
+                "same place."
+            )
+        return reference
+
+    def _check_rasters(
+        self,
+        extent: tuple[float, float, float, float] | None,
+        covers: list[tuple[RasterCover, RasterCover | None]],
+    ) -> None:
+        """Refuse rasters of land cover of which nothing is understood.
+
+        Raises:
+            InputError: if a raster has no value in the area, or no number that its table knows.
+        """
+        for cover, _ in covers if extent is not None else ():
+            found = cover.survey(extent or (0, 0, 1, 1), self._grid.crs)
+            if found.no_data == found.pixels:
+                raise InputError(
+                    f"{cover.path} has no value in the area; check that it is of the same place."
+                )
+            unknown = sum(found.unknown.values())
+            if unknown > (found.pixels - found.no_data) / 2:
+                numbers = ", ".join([*found.unknown][:5])
+                raise InputError(
+                    f"Of {cover.path} most numbers in the area ({numbers}) are not in the table "
+                    f"{cover.table.name!r}; name another with --landcover-table."
+                )
 
     def _height_range(
         self, extent: tuple[float, float, float, float] | None, buildings: Layer[Ground] | None

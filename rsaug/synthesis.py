@@ -30,7 +30,7 @@ from rsaug.provenance import Provenance, controls_key, image_key, label_tags, re
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now, read_record
 from rsaug.scene import Scene
-from rsaug.scene_reader import read_scene, resolved
+from rsaug.scene_reader import read_scene, resolved, without_effect
 from rsaug.stac import Description, make_item, to_json, write_catalogue
 from rsaug.stackfile import write_stack
 
@@ -111,6 +111,7 @@ class Plan:
         tiles: The tiles that hold a road, before any limit.
         inputs: SHA-256 of the input files, by option.
         earlier: The run that is made again or gone on with, if there is one.
+        notes: What was named and comes to nothing, one sentence each.
     """
 
     options: SynthOptions
@@ -119,6 +120,7 @@ class Plan:
     tiles: list[Tile]
     inputs: Mapping[str, str]
     earlier: Record[SynthOptions] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None) -> Plan:
@@ -136,10 +138,16 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     if earlier is None and folder.record.exists():
         earlier = read_record(folder.record)
     scene = read_scene(options)
-    options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
     controls = scene.choose(listed(options.controls), _CONTROLS)
+    if not {"road", "seg"} & {*controls}:
+        raise InputError(
+            f"Roads are drawn neither in {' nor in '.join(controls)}, so the road mask would be no "
+            "label of the images; add road or seg to --controls."
+        )
+    notes = (*scene.notes, *without_effect(options, controls))
+    options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
     inputs = {name: file_sha256(path) for name, path in options.files().items()}
-    return Plan(options, scene, controls, scene.tiles(), inputs, earlier)
+    return Plan(options, scene, controls, scene.tiles(), inputs, earlier, notes)
 
 
 def make_record(plan: Plan, generator: TileGenerator) -> Record[SynthOptions]:
@@ -190,15 +198,15 @@ def run(
     check_number(plan, generator)
     asked = generator.notes(plan.options.gsd, plan.controls)
     seen = tuple(name for name in plan.controls if generator.sees(name))
-    if not seen:
+    if not {"road", "seg"} & {*seen}:
         raise InputError(
-            f"The model knows none of the controls {', '.join(plan.controls)}, so its images would "
-            "follow no map; give it others with --controls."
+            f"Of the controls {', '.join(plan.controls)} the model was trained on none that draws "
+            "roads; give it others with --controls."
         )
     plan = replace(plan, controls=seen)
     record = make_record(plan, generator)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
-    for note in (*asked, *_changes(plan, record), *owed):
+    for note in (*plan.notes, *asked, *_changes(plan, record), *owed):
         on_note(note)
     folder = RunFolder(plan.options.folder)
     folder.open()

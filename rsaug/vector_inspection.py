@@ -13,6 +13,7 @@ import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from rsaug.conditions.landcover import CLASSES, PALETTE, LandAreas, land_areas, landcover_map
 from rsaug.conditions.road import road_mask
@@ -82,11 +83,17 @@ def inspect_vector(spec: str, wanted: Wanted) -> Inspection:
         kinds = ", ".join(holds["geometry_types"]) or "no geometry"
         why = f"The layer holds only {kinds}; roads are read from lines, land cover from areas."
         return _with(found, obstacles=(*doubts(bounds), why))
-    return _made(found, frame, use, wanted.grid(bounds), bounds)
+    grid = wanted.grid(bounds)
+    return _made(found, frame, use, grid, bounds, wanted.area(grid.crs))
 
 
 def _made(
-    found: Inspection, frame: gpd.GeoDataFrame, use: Use, grid: TileGrid, bounds: Bounds
+    found: Inspection,
+    frame: gpd.GeoDataFrame,
+    use: Use,
+    grid: TileGrid,
+    bounds: Bounds,
+    area: BaseGeometry | None,
 ) -> Inspection:
     """The inspection with what would be made of the features."""
     obstacles = doubts(bounds)
@@ -115,7 +122,7 @@ def _made(
         use=use,
         made=tuple(rows),
         report=report,
-        tiles=count_tiles(grid, shapes, found.sample) if len(shapes) else None,
+        tiles=count_tiles(grid, shapes, found.sample, area) if len(shapes) else None,
         obstacles=tuple(obstacles),
         draw=lambda: _panels(made, grid, found.sample) if len(shapes) else [],
     )

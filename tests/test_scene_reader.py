@@ -22,7 +22,7 @@ from rsaug.errors import InputError
 from rsaug.layers import Blocks, Whole
 from rsaug.options import SceneOptions
 from rsaug.scene import Scene
-from rsaug.scene_reader import read_scene, resolved
+from rsaug.scene_reader import read_scene, resolved, without_effect
 
 
 def read(**options: Any) -> Scene:
@@ -253,3 +253,79 @@ def test_a_huge_area_is_refused_with_the_count(roads: Path) -> None:
     with pytest.raises(InputError, match=r"About .*e\+10 tiles of 64 px at 0.1 m .* --aoi"):
         scene.tiles(bare=True)
     assert scene.tiles()
+
+
+def test_an_area_may_hold_nothing_of_a_layer(roads: Path, tmp_path: Path) -> None:
+    """It is told; where there is no other layer, or no area was named, it is refused."""
+    far = gpd.GeoDataFrame(
+        geometry=[shapely.box(WEST + 9e4, NORTH, WEST + 9e4 + 9, NORTH + 9)], crs=CRS
+    )
+    far.to_file(tmp_path / "far.gpkg")
+    box = gpd.GeoSeries([shapely.box(WEST, NORTH - 150, WEST + 200, NORTH)], crs=CRS)
+    aoi = ",".join(str(edge) for edge in box.to_crs(4326).total_bounds)
+    scene = read(roads=roads, buildings=tmp_path / "far.gpkg", aoi=aoi)
+    (note,) = scene.notes
+    assert note.endswith("far.gpkg has no feature within the area asked for.")
+    assert same(scene, read(roads=roads, aoi=aoi), ("road", "hed")) > 0
+    for options in ({"roads": roads}, {"aoi": aoi}):
+        with pytest.raises(InputError, match=r"far\.gpkg has no feature within the area"):
+            read(buildings=tmp_path / "far.gpkg", **options)
+
+
+def test_parcels_alone_are_drawn_and_lines_are_none(tmp_path: Path) -> None:
+    lots = gpd.GeoSeries([shapely.box(WEST + 10, NORTH - 50, WEST + 50, NORTH - 10)], crs=CRS)
+    lots.to_crs(4326).to_file(tmp_path / "lots.geojson")
+    scene = read(parcels=tmp_path / "lots.geojson")
+    (tile,) = scene.tiles()
+    _, stack = scene.controls(tile, ("mlsd", "hed"))
+    assert stack.slot("mlsd").any()
+    assert scene.report()["parcels"]["by_class"] == {"parcel": 1}
+    borders = gpd.GeoSeries([lots.boundary.iloc[0]], crs=CRS)
+    borders.to_file(tmp_path / "borders.gpkg")
+    with pytest.raises(InputError, match="holds no area, only LineString; parcels are areas"):
+        read(parcels=tmp_path / "borders.gpkg")
+
+
+def test_rasters_of_the_wrong_kind_or_place_are_refused(
+    roads: Path, hill: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"most numbers in the area .* 'worldcover'; name another"):
+        read(roads=roads, landcover_raster=hill, landcover_table="worldcover")
+    photo, elsewhere = tmp_path / "photo.tif", tmp_path / "elsewhere.tif"
+    for path, east in ((photo, 0), (elsewhere, 90_000)):
+        transform = Affine(1, 0, WEST + east, 0, -1, NORTH)
+        with rasterio.open(
+            path, "w", driver="GTiff", width=300, height=300, count=3, dtype="uint8",
+            crs=f"EPSG:{CRS}", transform=transform,
+        ) as dst:  # fmt: skip
+            dst.write(np.full((3, 300, 300), 90, np.uint8))
+    with pytest.raises(InputError, match="has 3 bands; heights are a raster of one"):
+        read(roads=roads, dem=photo)
+    with pytest.raises(InputError, match="does not reach into the area"):
+        read(roads=roads, reference=elsewhere)
+    scene = read(roads=roads, reference=photo)
+    for tile in scene.tiles():
+        scene.controls(tile, ("hed",))
+    assert "reference" not in scene.report()
+    # The tile above lies beyond the photograph.
+    first = scene.tiles()[0]
+    scene.controls(scene.grid.tile(first.row - 1, first.col), ("hed",))
+    assert scene.report()["reference"] == {"pixels without an image": 128 * 128}
+
+
+def test_columns_that_the_rules_name_have_to_be_there(roads: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[columns]\nhighway = "FCLASS"\n')
+    with pytest.raises(InputError, match=r"name \['FCLASS'\] .*'highway'.* it has \['highway', 'w"):
+        read(roads=roads, road_rules=rules)
+    rules.write_text('[columns]\nhighway = ["FCLASS", "highway"]\n')
+    assert len(read(roads=roads, road_rules=rules).tiles()) == 12
+
+
+def test_options_without_effect_are_told() -> None:
+    options = SceneOptions("r", parcels="p", dem="d", tunnels=True)
+    assert without_effect(options, ("road", "hed", "depth")) == []
+    (note,) = without_effect(options, ("road",))
+    assert note.endswith(": --parcels, --dem.")
+    (note,) = without_effect(SceneOptions(landcover="l", tunnels=True), ("seg",))
+    assert note.endswith(": --tunnels.")

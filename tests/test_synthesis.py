@@ -21,6 +21,7 @@ from rsaug.grid import TileGrid, parse_crs
 from rsaug.options import SynthOptions
 from rsaug.progress import Progress, RunReport, in_words
 from rsaug.record import read_record
+from rsaug.stackfile import read_stack
 from rsaug.synthesis import derive_seed, make_plan, run
 
 UTM = parse_crs(32635)
@@ -383,3 +384,32 @@ def test_folder_knows_what_it_holds(roads: Path, tmp_path: Path) -> None:
     assert folder.holds(name, key)
     assert not folder.holds(name, "another")
     assert not folder.holds("nothing", key)
+
+
+class Narrow(Painter):
+    """A painter that follows some controls only."""
+
+    def __init__(self, *known: str) -> None:
+        super().__init__()
+        self.known = known
+
+    def sees(self, control: str) -> bool:
+        """Whether it follows a control."""
+        return control in self.known
+
+
+def test_only_what_the_generator_sees_is_given_and_recorded(roads: Path, tmp_path: Path) -> None:
+    asked = options(roads, tmp_path / "out", controls="road,hed", limit=1)
+    make(asked, Narrow("road"))
+    (item,) = (tmp_path / "out/items").iterdir()
+    assert json.loads(item.read_text())["properties"]["rsaug:controls"] == ["road"]
+    assert read_stack(tmp_path / f"out/conditions/{item.stem}.tif").given == ("road",)
+    assert json.loads((tmp_path / "out/run.json").read_text())["controls"] == ["road"]
+
+
+def test_images_that_follow_no_roads_are_not_made(roads: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="trained on none that draws roads"):
+        make(options(roads, tmp_path / "out", controls="road,hed"), Narrow("hed"))
+    with pytest.raises(InputError, match="Roads are drawn neither in mlsd nor in hed, so"):
+        make(options(roads, tmp_path / "out", controls="hed,mlsd"))
+    assert not (tmp_path / "out").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from rsaug.cli import layer_options
 from rsaug.cli.layer_options import RUN, option, read_date, without_opposites
 from rsaug.errors import InputError, OutputError
 from rsaug.options import ConditionsOptions
+
+if TYPE_CHECKING:
+    from rsaug.record import Record
 
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _MAPS, _GLOBAL = "Maps", "Global conditions"
@@ -109,15 +112,20 @@ def conditions(
     if config is not None:
         from rsaug.record import read_record_of
 
-        options = read_record_of(ConditionsOptions, config, without_opposites(given)).options
+        earlier = read_record_of(ConditionsOptions, config, without_opposites(given))
+        options = earlier.options
     else:
-        options = ConditionsOptions(**given)
+        options, earlier = ConditionsOptions(**given), None
     if picture is not None and picture.suffix.lower() != ".png":
         raise InputError(f"{picture} is no name of a picture; it has to end in .png.")
-    _write(options, picture)
+    if picture is not None and not picture.parent.is_dir():
+        raise InputError(f"The folder {picture.parent} of the picture does not exist; make it.")
+    _write(options, earlier, picture)
 
 
-def _write(options: ConditionsOptions, picture: Path | None) -> None:
+def _write(
+    options: ConditionsOptions, earlier: Record[ConditionsOptions] | None, picture: Path | None
+) -> None:
     from rsaug.cli.display import Display
     from rsaug.conditioning import make_conditions_plan, write_conditions
     from rsaug.pictures import write_png
@@ -126,7 +134,7 @@ def _write(options: ConditionsOptions, picture: Path | None) -> None:
     with Display("tile") as display:
         try:
             display.status("Reading the layers")
-            plan = make_conditions_plan(options)
+            plan = make_conditions_plan(options, earlier)
             report = write_conditions(plan, display.progress, display.note)
             if picture is not None:
                 write_png(picture, conditions_sheet(plan, plan.tiles[: options.limit][:_SHOWN]))

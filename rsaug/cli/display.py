@@ -173,13 +173,28 @@ def layer_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, in
             yield "tags not used", roads["ignored"]
         if roads["dropped"]:
             yield "left out", roads["dropped"]
-    for name in ("landcover", "buildings"):
+    yield from _raster_rows(report)
+    for name in ("landcover", "buildings", "parcels"):
         layer = report.get(name)
         if layer is None:
             continue
         yield name, layer["by_class"]
         if layer["unknown"] or layer["dropped"]:
             yield "  not used", {**layer["unknown"], **layer["dropped"]}
+
+
+def _raster_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """The same of its rasters."""
+    for name, survey in report.get("landcover_rasters", {}).items():
+        yield name, {f"% {kind}": round(100 * share) for kind, share in survey["shares"].items()}
+        lost = {f"is {number}, not in the table": n for number, n in survey["unknown"].items()}
+        if survey["no_data"]:
+            lost["without a value"] = survey["no_data"]
+        if lost:
+            yield "  not used", lost
+    for name in ("depth", "reference"):
+        if name in report:
+            yield name, report[name]
 
 
 def _made(report: RunReport) -> str:

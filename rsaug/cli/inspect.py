@@ -76,7 +76,8 @@ def inspect(
     """
     use = _OTHER_NAMES.get(use, use)
     if use not in _USES:
-        raise InputError(f"--as {use!r} is no use; it is one of {', '.join(_USES)}.")
+        names = ", ".join("dem" if name == "elevation" else name for name in _USES)
+        raise InputError(f"--as {use!r} is no use; it is one of {names}.")
     if picture is not None and picture.suffix.lower() != ".png":
         raise InputError(f"--picture {picture} is to be a PNG file; give a name ending in .png.")
     from rich.console import Console

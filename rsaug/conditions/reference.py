@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from pyproj import CRS, Transformer
 from scipy import ndimage
 
 from rsaug.conditions.image_edges import line_segments, sketch_strokes, soft_edges
@@ -45,6 +47,13 @@ class Reference:
                 "blue) are needed."
             )
 
+    def meets(self, bounds: tuple[float, float, float, float], crs: CRS) -> bool:
+        """Whether the box around the image meets a box (left, bottom, right, top) in ``crs``."""
+        info = raster_info(self.path)
+        to_crs = Transformer.from_crs(info.crs, crs, always_xy=True)
+        around_image = shapely.box(*to_crs.transform_bounds(*info.bounds))
+        return bool(shapely.intersects(around_image, shapely.box(*bounds)))
+
     def read(self, tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The image on a tile's pixels, uint8 (rows, cols, 3), and (rows, cols) where it has none.
 
@@ -60,8 +69,10 @@ class Reference:
             rgb = rgb[tuple(nearest)]
         return rgb, missing
 
-    def edges(self, tile: Tile, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-        """Edge controls of a tile by name, (rows, cols) each; nothing where there is no image.
+    def edges(self, tile: Tile, names: Sequence[str]) -> tuple[dict[str, NDArray[np.generic]], int]:
+        """Edge controls of a tile by name, (rows, cols) each, and how many pixels have no image.
+
+        Where there is no image there is no edge.
 
         Soft edges and strokes are the same whatever the tile; where a straight segment ends can
         depend on what lies around it, up to some pixels from the border of the tile.
@@ -83,4 +94,4 @@ class Reference:
                 values = operators[slot.name](rgb)
                 values[missing] = slot.nothing
                 made[slot.name] = values[inner]
-        return made
+        return made, int(missing[inner].sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,22 @@ def test_a_picture_and_a_recorded_run(town: Path) -> None:
     assert item["properties"]["rsaug:metadata"]["month"] == 6
 
 
+def test_a_recorded_run_gives_the_same_bytes(town: Path) -> None:
+    first = ["conditions", "--roads", "town.gpkg", *SMALL, "--limit", "2", "--out", "a"]
+    assert CliRunner().invoke(app, first).exit_code == 0
+    time.sleep(1.1)  # by another second on the clock
+    again = ["conditions", "--config", "a/run.json", "--out", "b"]
+    assert CliRunner().invoke(app, again).exit_code == 0
+    one, other = contents(Path("a")), contents(Path("b"))
+    assert one == {**other, "run.json": one["run.json"]}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ("", "No layer is named"),
+        ("--roads town.gpkg --tile-size 30000", "at most 8192, not 30000"),
+        ("--roads town.gpkg --picture none/a.png", "none of the picture does not exist"),
         ("--roads none.gpkg", "none.gpkg does not exist"),
         ("--roads town.gpkg --picture sheet.jpg", "has to end in .png"),
         ("--roads town.gpkg --date June", "is no date"),

@@ -17,6 +17,7 @@ from rsaug.pipelines.extractors.landcover import WEIGHTS, LandcoverConfig, Landc
 from rsaug.pipelines.extractors.networks import networks
 from rsaug.pipelines.extractors.windows import by_windows
 from rsaug.pipelines.train.folder import image_path, read_index
+from rsaug.pipelines.train.pack import read_pack
 from rsaug.raster import read_rgb
 
 ROAD = CLASSES.index("road")
@@ -124,10 +125,9 @@ def test_road_and_cover_agree_on_the_road() -> None:
 
 def test_shipped_weights_find_roads(data_dir: Path) -> None:
     folder = data_dir / "naip-roads"
-    pack = pytest.importorskip("rsaug.pipelines.train.pack")
     val = read_index(folder, "val")
     chosen = val[val["year"] == 2018].iloc[::4]
-    roads = pack.read_pack(folder, "val").road[(val["year"] == 2018).to_numpy()][::4]
+    roads = read_pack(folder, "val").road[(val["year"] == 2018).to_numpy()][::4]
     net = LandcoverNet.load()
     made = np.stack(
         [net.classify(read_rgb(image_path(folder, name)), 0.6) for name in chosen["id"]]
