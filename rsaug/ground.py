@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
-import shapely
 from pyproj import CRS
 
 from rsaug.classes import ClassSet
 from rsaug.conditions.depth import Heights, building_heights
 from rsaug.conditions.landcover import LandAreas, land_areas
-from rsaug.errors import InputError
-from rsaug.vectors import clean
+from rsaug.vectors import areas_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +52,16 @@ class Ground:
         Raises:
             InputError: if there is no area.
         """
-        areas = land_areas(features, crs, buildings=buildings, allow_none=allow_none)
+        why = "land cover and buildings are read from areas"
+        clean = areas_of(features, crs, why=why, allow_none=allow_none)
+        areas = land_areas(clean, crs, buildings=buildings, allow_none=allow_none)
         of_labels = None
         if labels is not None:
             of_labels = land_areas(
-                features, crs, classes=labels, buildings=buildings, allow_none=allow_none
+                clean, crs, classes=labels, buildings=buildings, allow_none=allow_none
             )
-        heights = building_heights(features, crs, allow_none=True) if buildings else None
-        return cls(areas, of_labels, heights, clean(features, crs)[0])
+        heights = building_heights(clean, crs, allow_none=True) if buildings else None
+        return cls(areas, of_labels, heights, clean.features)
 
     def to_dict(self) -> dict[str, Any]:
         """What was made of how many features."""
@@ -95,14 +95,8 @@ class Parcels:
         Raises:
             InputError: if there is no area.
         """
-        kept, dropped = clean(features, crs)
-        is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
-        if not (is_area.any() or allow_none):
-            kinds = ", ".join(sorted(set(features.geom_type.dropna()))) or "no geometry at all"
-            raise InputError(f"The layer holds no area, only {kinds}; parcels are areas.")
-        if not is_area.all():
-            dropped["not an area"] = int((~is_area).sum())
-        return cls(kept[is_area], dropped)
+        areas = areas_of(features, crs, why="parcels are areas", allow_none=allow_none)
+        return cls(areas.features, areas.dropped)
 
     def to_dict(self) -> dict[str, Any]:
         """How many there are, and what was left out."""

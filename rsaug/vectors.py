@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +15,7 @@ from rsaug.errors import InputError
 from rsaug.grid import Tile, crs_name
 from rsaug.sources import FORMATS, Bounds, Kind, open_source
 
-__all__ = ["FORMATS", "Bounds", "Kind", "clean", "meeting", "read_vectors"]
+__all__ = ["FORMATS", "Areas", "Bounds", "Kind", "areas_of", "clean", "meeting", "read_vectors"]
 
 
 def read_vectors(
@@ -80,6 +81,45 @@ def clean(features: gpd.GeoDataFrame, crs: CRS) -> tuple[gpd.GeoDataFrame, dict[
             kept.set_geometry(shapes, crs=crs), shapely.is_empty(shapes), "invalid geometry"
         )
     return kept, dropped
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """The areas of a layer, clean and in one CRS, which is made once for all that is drawn of them.
+
+    Attributes:
+        features: Areas, flat and valid.
+        dropped: Features that are none or were dropped, by reason.
+    """
+
+    features: gpd.GeoDataFrame
+    dropped: dict[str, int]
+
+
+def areas_of(
+    features: gpd.GeoDataFrame | Areas, crs: CRS, *, why: str, allow_none: bool = False
+) -> Areas:
+    """The areas among features, cleaned; those that are clean already as they are.
+
+    Args:
+        features: Features in any CRS, or areas in ``crs``.
+        crs: Projected CRS of the result.
+        why: What areas are needed for, for the message.
+        allow_none: Whether there may be no area.
+
+    Raises:
+        InputError: if there is no area, or the features have no CRS.
+    """
+    if isinstance(features, Areas):
+        return features
+    kept, dropped = clean(features, crs)
+    is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
+    if not (is_area.any() or allow_none):
+        kinds = ", ".join(sorted(set(features.geom_type.dropna()))) or "no geometry at all"
+        raise InputError(f"The layer holds no area, only {kinds}; {why}.")
+    if not is_area.all():
+        dropped["not an area"] = int((~is_area).sum())
+    return Areas(kept[is_area], dropped)
 
 
 def _is_finite(shapes: NDArray[np.object_]) -> NDArray[np.bool_]:

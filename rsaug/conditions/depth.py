@@ -19,7 +19,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -28,7 +27,7 @@ from rsaug.errors import InputError
 from rsaug.grid import Tile, linear_unit_m
 from rsaug.osm_tags import parse_length_m
 from rsaug.shapes import Shapes
-from rsaug.vectors import clean
+from rsaug.vectors import Areas, areas_of
 from rsaug.warp import read_onto
 
 LEVEL_M = 3.0
@@ -103,7 +102,7 @@ class DepthMap:
 
 
 def building_heights(
-    buildings: gpd.GeoDataFrame,
+    buildings: gpd.GeoDataFrame | Areas,
     crs: CRS,
     *,
     default_m: float = DEFAULT_HEIGHT_M,
@@ -129,11 +128,8 @@ def building_heights(
         raise InputError(
             f"The default height must be from 0 to {MAX_HEIGHT_M:g} m, not {default_m}."
         )
-    kept, dropped = clean(buildings, crs)
-    is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
-    if not is_area.all():
-        dropped["not an area"] = int((~is_area).sum())
-    kept = kept[is_area]
+    areas = areas_of(buildings, crs, why="buildings are areas", allow_none=True)
+    kept, dropped = areas.features, dict(areas.dropped)
     if "building" in kept:
         no = (kept["building"].astype("string").str.lower() == "no").fillna(False).to_numpy(bool)
         if no.any():
@@ -141,7 +137,8 @@ def building_heights(
         kept = kept[~no]
     if kept.empty and not allow_none:
         why = f" ({dropped})" if dropped else ""
-        raise InputError(f"None of the {len(buildings)} features is a building with an area{why}.")
+        number = len(areas.features) + sum(areas.dropped.values())
+        raise InputError(f"None of the {number} features is a building with an area{why}.")
     ignored: Counter[str] = Counter()
     height_m, rule = _tops(kept, default_m, ignored)
     by_rule = {name: int((rule == name).sum()) for name in RULES}

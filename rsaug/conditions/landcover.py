@@ -22,7 +22,7 @@ from rsaug.conditions.rastercover import RasterCover
 from rsaug.errors import InputError
 from rsaug.grid import Tile, linear_unit_m
 from rsaug.shapes import Shapes
-from rsaug.vectors import clean
+from rsaug.vectors import Areas, areas_of
 
 CLASSES = LOVEDA.names
 """LoveDA's classes, by their number in label files."""
@@ -100,7 +100,7 @@ class LandAreas:
 
 
 def land_areas(
-    features: gpd.GeoDataFrame,
+    features: gpd.GeoDataFrame | Areas,
     crs: CRS,
     *,
     classes: ClassSet = LOVEDA,
@@ -119,14 +119,9 @@ def land_areas(
     Raises:
         InputError: if there is no area.
     """
-    kept, dropped = clean(features, crs)
-    is_area = shapely.get_dimensions(kept.geometry.to_numpy()) == 2
-    if not (is_area.any() or allow_none):
-        kinds = ", ".join(sorted(set(features.geom_type.dropna()))) or "no geometry at all"
-        raise InputError(f"The layer holds no area, only {kinds}; land cover is read from areas.")
-    if not is_area.all():
-        dropped["not an area"] = int((~is_area).sum())
-    kept = kept[is_area]
+    why = "land cover is read from areas"
+    areas = areas_of(features, crs, why=why, allow_none=allow_none)
+    kept = areas.features
     ranks, unknown = classify(kept, classes, buildings=buildings)
     known = np.flatnonzero(ranks != _UNKNOWN)
     # Stable, and within a class the order makes no difference to the map.
@@ -144,7 +139,7 @@ def land_areas(
         by_class={name: int(count[n]) for name, n in present},
         area_m2={name: float(area_m2[n]) for name, n in present},
         unknown=unknown,
-        dropped=dropped,
+        dropped=dict(areas.dropped),
     )
 
 

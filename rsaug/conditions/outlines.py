@@ -22,7 +22,7 @@ from rsaug.conditions.strokes import around
 from rsaug.errors import InputError
 from rsaug.grid import Tile, crs_name
 from rsaug.shapes import Shapes
-from rsaug.vectors import clean
+from rsaug.vectors import areas_of
 
 Labels = NDArray[np.int16] | NDArray[np.int32]
 
@@ -219,7 +219,10 @@ def outlines(
     shapes = [np.empty(0, dtype=object), *(layer.geometry.to_numpy() for layer in layers)]
     cover = Shapes(np.concatenate(shapes), crs)
     kind = np.concatenate([np.zeros(0, np.uint8), *kinds])
-    lots, dropped = (None, {}) if parcels is None else _parcels(parcels, cover)
+    lots, dropped = None, {}
+    if parcels is not None:
+        areas_only = areas_of(parcels, crs, why="parcels are areas", allow_none=True)
+        lots, dropped = Shapes.of(areas_only.features), areas_only.dropped
     return Outlines(cover, kind, lots, _strengths(strengths or {}), dropped)
 
 
@@ -235,15 +238,6 @@ def _kinds(classes: NDArray[np.intp]) -> NDArray[np.uint8]:
 
 def _name(crs: object) -> str:
     return "no CRS" if crs is None else crs_name(crs)  # type: ignore[arg-type]
-
-
-def _parcels(parcels: gpd.GeoDataFrame, cover: Shapes) -> tuple[Shapes, dict[str, int]]:
-    kept, dropped = clean(parcels, cover.crs)
-    lots = kept.geometry.to_numpy()
-    is_area = shapely.get_dimensions(lots) == 2
-    if not is_area.all():
-        dropped["not an area"] = int((~is_area).sum())
-    return Shapes(lots[is_area], cover.crs), dropped
 
 
 def _strengths(changed: Mapping[str, float]) -> NDArray[np.float32]:
