@@ -21,13 +21,12 @@ from scipy import ndimage
 
 from rsaug.errors import InputError
 from rsaug.grid import Tile, crs_name, to_lonlat, utm_crs
+from rsaug.options import MOSAIC
 from rsaug.raster import open_image, read_rgb
 from rsaug.warp import RasterInfo, raster_info, read_onto
 
 SUFFIXES = frozenset({".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".webp"})
 """Names that files of a folder of images end in; others are passed over."""
-
-MOSAIC = "mosaic:"
 
 # A tile is covered where at least this share of it has data.
 _COVERED = 0.5
