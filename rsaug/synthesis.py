@@ -141,7 +141,7 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     controls = scene.choose(listed(options.controls), _CONTROLS)
     if not {"road", "seg"} & {*controls}:
         raise InputError(
-            f"Roads are drawn neither in {' nor in '.join(controls)}, so the road mask would be no "
+            f"Of the controls {', '.join(controls)} none draws roads, so the road mask would be no "
             "label of the images; add road or seg to --controls."
         )
     notes = (*scene.notes, *without_effect(options, controls))
