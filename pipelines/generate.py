@@ -23,7 +23,7 @@ from diffusers import (
 )
 from diffusers.utils import is_accelerate_available
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
@@ -274,6 +274,12 @@ def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device, dtype)
+    for part in pipe.components.values():
+        if isinstance(part, nn.Module):
+            for weight in part.parameters():
+                # Mapped from a file, they lie as the file has them, and kernels for such places
+                # round differently.
+                weight.data = weight.data.clone()
     return pipe
 
 

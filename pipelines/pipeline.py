@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,10 @@ from torch import Tensor
 from rsaug.conditions.stack import SLOTS
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.content import ContentAdapter, clip_pixels, latent_statistics
+from rsaug.pipelines.denoiser import Denoiser, clean_estimate, prediction_for
+from rsaug.pipelines.guidance import Branch, Guidance, Interval
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding
+from rsaug.pipelines.steering import ControlUse, Steering, check_uses
 from rsaug.pipelines.text import CaptionEncoder
 
 
@@ -49,8 +52,8 @@ class CRSDiffPipeline(DiffusionPipeline):
         scheduler: any diffusers scheduler.
         tokenizer: CLIP's tokenizer; None with a :class:`CaptionEncoder`.
         image_encoder: CLIP's image model; None for latent statistics.
-        guide_controls: whether guidance also amplifies the local controls, that is, whether the
-            unconditional branch goes without them. The published model keeps them in both.
+        guide_controls: whether guidance also amplifies the local controls where the caller gives
+            them no scale of their own. The published model keeps them in both branches.
         trained_controls: names of the slots the weights know; None for all.
         default_steps: denoising steps when the caller does not say.
         default_guidance: guidance scale when the caller does not say.
@@ -122,18 +125,33 @@ class CRSDiffPipeline(DiffusionPipeline):
         if images is None:
             return torch.zeros(count, dim, device=device, dtype=dtype)
         images = images.to(device, dtype)
-        if self.image_encoder is None:
-            content = latent_statistics(self._encode_latent(images))
-        else:
+        if self.image_encoder is not None:
             content = self.image_encoder(clip_pixels(images)).image_embeds
+        elif dim == 2 * self.unet.config.in_channels:
+            content = latent_statistics(self.encode_images(images))
+        else:
+            raise ValueError(
+                "the model has no image encoder, so it can take no content image; convert it with "
+                "one, or leave the image out"
+            )
         return content.to(dtype).expand(count, -1)
 
-    def _encode_latent(self, images: Tensor) -> Tensor:
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents (n, c, h/f, w/f), of about unit variance, of ``images`` (n, 3, h, w) in [-1, 1].
+
+        The same images give the same latents: of a variational autoencoder's distribution the mode.
+        """
         encoded = self.vae.encode(images)
         deep = isinstance(self.vae, AutoencoderDC)
         latent: Tensor = encoded.latent if deep else encoded.latent_dist.mode()
         scale: float = self.vae.config.scaling_factor
         return latent * scale
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Images (n, 3, h, w) in [-1, 1], not clamped, float32, of latents."""
+        decoded = self.vae.decode(latents.to(self.unet.dtype) / self.vae.config.scaling_factor)
+        images: Tensor = decoded.sample.float()
+        return images
 
     def check_inputs(
         self,
@@ -142,6 +160,8 @@ class CRSDiffPipeline(DiffusionPipeline):
         prompt: Sequence[str],
         metadata: Tensor | None,
         generator: Sequence[torch.Generator] | None,
+        image: Tensor | None,
+        strength: float,
     ) -> None:
         """Raise ValueError when the inputs of a call do not fit the model or each other."""
         channels = self.local_adapter.config.control_channels
@@ -161,6 +181,60 @@ class CRSDiffPipeline(DiffusionPipeline):
             raise ValueError(f"metadata must be ({count}, 7), got {tuple(metadata.shape)}")
         if generator is not None and len(generator) != count:
             raise ValueError(f"{count} control stacks but {len(generator)} generators")
+        if image is not None and tuple(image.shape) != (count, 3, *controls.shape[2:]):
+            raise ValueError(
+                f"image must be {(count, 3, *controls.shape[2:])}, got {tuple(image.shape)}"
+            )
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength must be 0 to 1, got {strength}")
+        if image is None and strength != 1:
+            raise ValueError("strength says how much of an image is remade, but no image is given")
+
+    def denoiser(
+        self,
+        controls: Tensor,
+        present: Tensor,
+        prompt: Sequence[str],
+        negative_prompt: str,
+        content_image: Tensor | None,
+        content_scale: float,
+        metadata: Tensor | None,
+        guidance: Guidance,
+        control_uses: Mapping[str, ControlUse],
+        control_scale: float,
+    ) -> Denoiser:
+        """The network under its conditions, which are encoded here once; see :meth:`__call__`.
+
+        Raises:
+            ValueError: for uses of controls that are not given.
+        """
+        check_uses(control_uses, controls, present)
+        count, device, dtype = len(controls), self._execution_device, self.unet.dtype
+        nothing = self.content_adapter(self.encode_content(None, count))
+        content = nothing
+        if content_image is not None and content_scale != 0:
+            content = self.content_adapter(self.encode_content(content_image, count))
+            # Between the tokens of no image and of this one; at 1 the model as it was trained.
+            content = nothing + content_scale * (content - nothing)
+        bound = torch.cat([self.encode_prompt(prompt).to(dtype), content], 1)
+        free = torch.cat([self.encode_prompt([negative_prompt] * count).to(dtype), nothing], 1)
+        if metadata is None:
+            metadata = torch.full((count, len(FIELDS)), torch.nan)
+        steering = Steering(
+            self.local_adapter,
+            controls.to(device, dtype),
+            present.to(device, dtype),
+            control_uses,
+        )
+        return Denoiser(
+            unet=self.unet,
+            local_adapter=self.local_adapter,
+            contexts={Branch.FREE: free, Branch.CONTROLS: free, Branch.BOUND: bound},
+            class_labels=self.metadata_embedding(metadata.to(device)).to(dtype),
+            steering=steering,
+            guidance=guidance,
+            control_scale=control_scale,
+        )
 
     @torch.no_grad()
     def __call__(
@@ -170,10 +244,19 @@ class CRSDiffPipeline(DiffusionPipeline):
         prompt: str | Sequence[str] = "",
         negative_prompt: str = "",
         content_image: Tensor | None = None,
+        content_scale: float = 1.0,
         metadata: Tensor | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        control_guidance_scale: float | None = None,
+        guidance_interval: Interval = (0.0, 1.0),
+        guidance_rescale: float = 0.0,
+        control_uses: Mapping[str, ControlUse] | None = None,
         control_scale: float = 1.0,
+        image: Tensor | None = None,
+        strength: float = 1.0,
+        project: Callable[[Tensor, int], Tensor] | None = None,
+        eta: float = 0.0,
         generator: Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
         output_type: str = "np",
@@ -187,12 +270,24 @@ class CRSDiffPipeline(DiffusionPipeline):
             controls: (n, 18, h, w) in [0, 1], slots in CRS-Diff's order; absent maps zero.
             present: (n, 6), 1 where a map is given.
             prompt: one text, or one a stack; empty for none.
-            negative_prompt: text of the unconditional branch.
+            negative_prompt: text of the branches that guidance leads away from.
             content_image: (1 or n, 3, h, w) in [-1, 1], whose look to take over.
+            content_scale: how much of it; 0 is absence.
             metadata: (n, 7) rows of :meth:`MetadataEmbedding.pack`; None for none.
             num_inference_steps: denoising steps; None for the model's own number.
-            guidance_scale: classifier-free guidance, 1 switches it off; None for the model's own.
-            control_scale: factor on the adapter's residuals.
+            guidance_scale: guidance on text and content image, 1 switches it off; None for the
+                model's own.
+            control_guidance_scale: guidance on the local controls; None for ``guidance_scale``
+                where the model guides controls, else 1. See :class:`Guidance`.
+            guidance_interval: when guidance is on, as parts of the trajectory from 0 to 1.
+            guidance_rescale: share in which guided predictions are given back their deviation.
+            control_uses: strength, interval and region of controls by name.
+            control_scale: factor on all of the adapter's residuals.
+            image: (n, 3, h, w) in [-1, 1], to start from instead of noise alone.
+            strength: how much of ``image`` is made anew: the share of the steps that is done.
+            project: ``f(clean, step)``, called with the estimate (n, c, h/f, w/f) of the clean
+                latents at every step; returns the one to go on with. Training-free editing.
+            eta: noise that DDIM adds, as a share of what ancestral sampling adds.
             generator: one generator a stack, so that a result does not depend on its batch.
             latents: starting noise (n, c, h/f, w/f) instead of the generators'.
             output_type: ``np``, ``pt`` (both in [0, 1]) or ``latent``.
@@ -211,59 +306,62 @@ class CRSDiffPipeline(DiffusionPipeline):
         # 1. Check inputs
         count = len(controls)
         prompts = [prompt] * count if isinstance(prompt, str) else list(prompt)
-        self.check_inputs(controls, present, prompts, metadata, generator)
-        device, dtype = self._execution_device, self.unet.dtype
+        self.check_inputs(controls, present, prompts, metadata, generator, image, strength)
+        device = self._execution_device
         steps = num_inference_steps or self.config.default_steps
-        scale = self.config.default_guidance if guidance_scale is None else guidance_scale
-        guided = scale != 1.0
-        controls, present = controls.to(device, dtype), present.to(device, dtype)
+        text_scale = self.config.default_guidance if guidance_scale is None else guidance_scale
+        if control_guidance_scale is None:
+            control_guidance_scale = text_scale if self.config.guide_controls else 1.0
 
-        # 2. Conditions; the unconditional branch comes first
-        content = self.encode_content(content_image, count)
-        text = self.encode_prompt(prompts)
-        if metadata is None:
-            metadata = torch.full((count, len(FIELDS)), torch.nan)
-        class_labels = self.metadata_embedding(metadata.to(device)).to(dtype)
-        if guided:
-            text = torch.cat([self.encode_prompt([negative_prompt] * count), text])
-            content = torch.cat([torch.zeros_like(content), content])
-            class_labels = class_labels.repeat(2, 1)
-            keep = 0.0 if self.config.guide_controls else 1.0
-            controls = torch.cat([controls * keep, controls])
-            present = torch.cat([present * keep, present])
-        context = torch.cat([text.to(dtype), self.content_adapter(content)], 1)
-        modulation = self.local_adapter.encode_controls(controls, present)
+        # 2. Conditions
+        denoiser = self.denoiser(
+            controls,
+            present,
+            prompts,
+            negative_prompt,
+            content_image,
+            content_scale,
+            metadata,
+            Guidance(text_scale, control_guidance_scale, guidance_interval, guidance_rescale),
+            control_uses or {},
+            control_scale,
+        )
 
-        # 3. Timesteps and starting noise
-        self.scheduler.set_timesteps(steps, device=device)
+        # 3. Timesteps and what they start from; latents stay in float32 for any type of networks
+        scheduler = self.scheduler
+        scheduler.set_timesteps(steps, device=device)
+        first = steps - min(steps, round(steps * strength))
+        timesteps = scheduler.timesteps[first * scheduler.order :]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first * scheduler.order)
         size = [side // self.vae_scale_factor for side in controls.shape[-2:]]
         shape = (count, self.unet.config.in_channels, *size)
         noise = list(generator) if generator is not None else None
         if latents is None:
             latents = randn_tensor(shape, generator=noise, device=device, dtype=torch.float32)
-        latents = latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
+        latents = latents.to(device, torch.float32)
+        if image is None:
+            latents = latents * scheduler.init_noise_sigma
+        else:
+            clean = self.encode_images(image.to(device, self.unet.dtype)).float()
+            # Nothing is made anew without a step.
+            started = len(timesteps) > 0
+            latents = scheduler.add_noise(clean, latents, timesteps[:1]) if started else clean
+        takes = inspect.signature(scheduler.step).parameters
         # A stochastic scheduler draws its own noise from these.
-        takes_noise = "generator" in inspect.signature(self.scheduler.step).parameters
-        step_kwargs = {"generator": noise} if takes_noise and noise is not None else {}
+        step_kwargs: dict[str, Any] = {"generator": noise} if noise and "generator" in takes else {}
+        if "eta" in takes:
+            step_kwargs["eta"] = eta
 
-        # 4. Denoising; latents stay in float32, whatever the network's precision
-        for step, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            sample = torch.cat([latents, latents]) if guided else latents
-            sample = self.scheduler.scale_model_input(sample, timestep).to(dtype)
-            residuals = self.local_adapter(sample, timestep, context, modulation)
-            prediction = self.unet(
-                sample,
-                timestep,
-                context,
-                class_labels=class_labels,
-                down_block_additional_residuals=[r * control_scale for r in residuals.down],
-                mid_block_additional_residual=residuals.mid * control_scale,
-                return_dict=False,
-            )[0].float()
-            if guided:
-                free, bound = prediction.chunk(2)
-                prediction = free + scale * (bound - free)
-            latents = self.scheduler.step(prediction, timestep, latents, **step_kwargs)[0]
+        # 4. Denoising
+        for k, timestep in enumerate(self.progress_bar(timesteps)):
+            step = first + k
+            sample = scheduler.scale_model_input(latents, timestep)
+            prediction = denoiser(sample, timestep, step / steps)
+            if project is not None:
+                clean = project(clean_estimate(scheduler, prediction, sample, timestep), step)
+                prediction = prediction_for(scheduler, clean, sample, timestep)
+            latents = scheduler.step(prediction, timestep, latents, **step_kwargs)[0]
             if callback_on_step_end is not None:
                 tensors = {"latents": latents} if callback_on_step_end_tensor_inputs else {}
                 latents = callback_on_step_end(self, step, timestep, tensors).get(
@@ -273,8 +371,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         # 5. Decode
         images: Any = latents
         if output_type != "latent":
-            decoded = self.vae.decode(latents.to(dtype) / self.vae.config.scaling_factor).sample
-            images = (decoded.float() / 2 + 0.5).clamp(0, 1)
+            images = (self.decode_latents(latents) / 2 + 0.5).clamp(0, 1)
             if output_type == "np":
                 images = images.permute(0, 2, 3, 1).cpu().numpy()
         self.maybe_free_model_hooks()
