@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from torch import Tensor, nn
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.pipelines.guidance import Interval
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.steering import ControlUse
 from rsaug.pipelines.text import CaptionEncoder
 from rsaug.raster import read_rgb
 from rsaug.synthesis import TileRequest
@@ -51,21 +53,74 @@ _STYLE_SIDE = 512
 
 @dataclass(frozen=True)
 class Settings:
-    """How tiles are made, the same for every tile of a run.
+    """How tiles are made, the same for every tile of a run; None is the model's own choice.
 
     Attributes:
         prompt: text; empty for none.
+        negative_prompt: text that guidance leads away from.
+        style_strength: how much of the style image is taken over.
         date: date of acquisition to imitate.
         steps: denoising steps.
-        guidance: classifier-free guidance scale.
+        guidance: classifier-free guidance scale of text and style.
+        control_guidance: that of the controls.
+        guidance_interval: when guidance is on; see `rsaug.pipelines.guidance`.
+        guidance_rescale: share in which guided predictions are given back their deviation.
+        strengths: strength of controls by name, 1 unless named.
+        intervals: when a control is given, by name; always unless named.
         scheduler: a name of :data:`SCHEDULERS`.
     """
 
-    prompt: str
-    date: dt.date | None
-    steps: int
-    guidance: float
-    scheduler: str
+    prompt: str = ""
+    negative_prompt: str = ""
+    style_strength: float = 1.0
+    date: dt.date | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    control_guidance: float | None = None
+    guidance_interval: Interval = (0.0, 1.0)
+    guidance_rescale: float = 0.0
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    scheduler: str | None = None
+
+    def check(self) -> None:
+        """Check what can be checked without a model.
+
+        Raises:
+            InputError: for a value that no model can work with.
+        """
+        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
+            raise InputError(
+                f"No scheduler is called {self.scheduler!r}; there are {sorted(SCHEDULERS)}."
+            )
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise InputError(f"The number of steps must be 1 to 1000, not {self.steps}.")
+        scales = {
+            "guidance scale": self.guidance,
+            "guidance scale of the controls": self.control_guidance,
+            "strength of the style": self.style_strength,
+        }
+        for what, value in scales.items():
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"The {what} must be a number from 0 up, not {value}.")
+        if not 0 <= self.guidance_rescale <= 1:
+            raise InputError(
+                f"Guidance is rescaled by a share of 0 to 1, not {self.guidance_rescale}."
+            )
+
+    def resolved(self, pipe: CRSDiffPipeline) -> Settings:
+        """The settings with the choices of a pipeline in the place of None."""
+        guidance = pipe.config.default_guidance if self.guidance is None else self.guidance
+        of_controls = guidance if pipe.config.guide_controls else 1.0
+        return replace(
+            self,
+            steps=self.steps or pipe.config.default_steps,
+            guidance=guidance,
+            control_guidance=(
+                of_controls if self.control_guidance is None else self.control_guidance
+            ),
+            scheduler=self.scheduler or _scheduler_name(pipe),
+        )
 
 
 class CRSDiffGenerator:
@@ -103,21 +158,45 @@ class CRSDiffGenerator:
             out += self._generate_batch(filled, self.settings.steps)[: len(batch)]
         return out
 
-    def _generate_batch(self, batch: list[TileRequest], steps: int) -> list[NDArray[np.uint8]]:
+    def _generate_batch(
+        self, batch: list[TileRequest], steps: int | None
+    ) -> list[NDArray[np.uint8]]:
+        settings = self.settings
         controls = [request.controls.only(self.pipe.config.trained_controls) for request in batch]
         result = self.pipe(
             torch.from_numpy(np.stack([given.maps for given in controls])),
             torch.tensor([given.present for given in controls], dtype=torch.float32),
-            prompt=self.settings.prompt,
+            prompt=settings.prompt,
+            negative_prompt=settings.negative_prompt,
             content_image=self.style,
+            content_scale=settings.style_strength,
             metadata=torch.stack([self._metadata(request.tile) for request in batch]),
             num_inference_steps=steps,
-            guidance_scale=self.settings.guidance,
+            guidance_scale=settings.guidance,
+            control_guidance_scale=settings.control_guidance,
+            guidance_interval=settings.guidance_interval,
+            guidance_rescale=settings.guidance_rescale,
+            control_uses=self._uses(batch, {name for given in controls for name in given.given}),
             # Drawn on the CPU, so that the noise does not depend on the device.
             generator=[torch.Generator().manual_seed(request.seed) for request in batch],
         )
         pixels = np.round(result.images * 255).astype(np.uint8)
         return [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in pixels]
+
+    def _uses(self, batch: list[TileRequest], given: set[str]) -> dict[str, ControlUse]:
+        """How the controls are used that are given, of those that something is said of."""
+        strengths, intervals = self.settings.strengths, self.settings.intervals
+        regions = {name for request in batch for name in request.regions}
+        uses = {}
+        for name in given & (strengths.keys() | intervals.keys() | regions):
+            region = None
+            if name in regions:
+                everywhere = np.ones(batch[0].tile.shape, dtype=np.float32)
+                maps = [request.regions.get(name, everywhere) for request in batch]
+                region = torch.from_numpy(np.stack(maps))
+            interval = intervals.get(name, (0.0, 1.0))
+            uses[name] = ControlUse(strengths.get(name, 1.0), interval, region)
+        return uses
 
     def _metadata(self, tile: Tile) -> Tensor:
         """Metadata of a tile; what the model has not learned to read is left out."""
@@ -143,9 +222,13 @@ class CRSDiffGenerator:
             )
         encoder, embedding = self.pipe.text_encoder, self.pipe.metadata_embedding
         if isinstance(encoder, CaptionEncoder):
-            unknown = encoder.unknown_words(self.settings.prompt)
-            if unknown:
-                notes.append(f"The model does not know these words of the prompt: {unknown}.")
+            prompts = {
+                "prompt": self.settings.prompt,
+                "negative prompt": self.settings.negative_prompt,
+            }
+            for what, prompt in prompts.items():
+                if unknown := encoder.unknown_words(prompt):
+                    notes.append(f"The model does not know these words of the {what}: {unknown}.")
         asked: dict[str, float] = {"gsd": gsd_m}
         if date := self.settings.date:
             asked |= {"year": date.year, "month": date.month, "day": date.day}
@@ -184,18 +267,14 @@ class CRSDiffGenerator:
             self._generate_batch([request] * self.batch_size, steps)
             times.append((time.perf_counter() - began) / self.batch_size)
         a_step = max(0.0, (times[2] - times[1]) / 2)
-        return times[1] + (self.settings.steps - 1) * a_step
+        return times[1] + ((self.settings.steps or 1) - 1) * a_step
 
 
 def load_generator(
     model: str = "default",
+    settings: Settings | None = None,
     *,
-    prompt: str | None = None,
     style: Path | None = None,
-    date: dt.date | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    scheduler: str | None = None,
     device: str | None = None,
     tile_size: int = 256,
 ) -> CRSDiffGenerator:
@@ -203,24 +282,16 @@ def load_generator(
 
     Args:
         model: ``default``, a folder saved by :class:`CRSDiffPipeline`, or a hub id.
-        prompt: text.
+        settings: how tiles are made.
         style: image file whose look is taken over.
-        date: date of acquisition to imitate.
-        steps: denoising steps.
-        guidance: classifier-free guidance scale; 1 switches it off.
-        scheduler: a name of :data:`SCHEDULERS`.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; the GPU where there is one.
         tile_size: side of the tiles in pixels.
 
     Raises:
         InputError: for a model that cannot be loaded or a value it cannot work with.
     """
-    if scheduler is not None and scheduler not in SCHEDULERS:
-        raise InputError(f"No scheduler is called {scheduler!r}; there are {sorted(SCHEDULERS)}.")
-    if steps is not None and not 1 <= steps <= 1000:
-        raise InputError(f"The number of steps must be 1 to 1000, not {steps}.")
-    if guidance is not None and not (math.isfinite(guidance) and guidance >= 0):
-        raise InputError(f"The guidance scale must be a number from 0 up, not {guidance}.")
+    settings = settings or Settings()
+    settings.check()
     where = pick_device(device)
     folder = _model_folder(model)
     look = _read_style(style) if style else None
@@ -230,15 +301,13 @@ def load_generator(
         raise InputError(
             f"The tile size must be a multiple of {side} for this model, not {tile_size}."
         )
-    chosen = scheduler or _scheduler_name(pipe)
-    pipe.scheduler = SCHEDULERS[chosen].from_config(pipe.scheduler.config)
-    settings = Settings(
-        prompt=prompt or "",
-        date=date,
-        steps=steps or pipe.config.default_steps,
-        guidance=pipe.config.default_guidance if guidance is None else guidance,
-        scheduler=chosen,
-    )
+    if look is not None and not pipe.reads_content:
+        raise InputError(
+            "This model has no image encoder, so it can take no style; convert it with one, or "
+            "leave --style out."
+        )
+    settings = settings.resolved(pipe)
+    pipe.scheduler = SCHEDULERS[str(settings.scheduler)].from_config(pipe.scheduler.config)
     return CRSDiffGenerator(pipe, settings, look, model, folder_digest(folder))
 
 

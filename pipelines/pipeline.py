@@ -101,6 +101,14 @@ class CRSDiffPipeline(DiffusionPipeline):
         levels = vae.config["encoder_block_out_channels" if deep else "block_out_channels"]
         self.vae_scale_factor = 2 ** (len(levels) - 1)
 
+    @property
+    def reads_content(self) -> bool:
+        """Whether there is something that turns an image into what the content adapter takes."""
+        statistics: int = 2 * self.unet.config.in_channels
+        return self.image_encoder is not None or (
+            self.content_adapter.config.content_dim == statistics
+        )
+
     def encode_prompt(self, prompts: Sequence[str]) -> Tensor:
         """Context tokens (n, length, dim) of ``prompts``; the empty string is "no text"."""
         device = self._execution_device
@@ -124,16 +132,16 @@ class CRSDiffPipeline(DiffusionPipeline):
         device, dtype = self._execution_device, self.unet.dtype
         if images is None:
             return torch.zeros(count, dim, device=device, dtype=dtype)
-        images = images.to(device, dtype)
-        if self.image_encoder is not None:
-            content = self.image_encoder(clip_pixels(images)).image_embeds
-        elif dim == 2 * self.unet.config.in_channels:
-            content = latent_statistics(self.encode_images(images))
-        else:
+        if not self.reads_content:
             raise ValueError(
                 "the model has no image encoder, so it can take no content image; convert it with "
                 "one, or leave the image out"
             )
+        images = images.to(device, dtype)
+        if self.image_encoder is None:
+            content = latent_statistics(self.encode_images(images))
+        else:
+            content = self.image_encoder(clip_pixels(images)).image_embeds
         return content.to(dtype).expand(count, -1)
 
     def encode_images(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
+from rsaug.control_uses import Use, read_interval, read_uses
 from rsaug.errors import InputError
 
 MOSAIC = "mosaic:"
@@ -138,7 +139,9 @@ class RunOptions(SceneOptions):
 
     def with_paths(self, move: Callable[[str], str], base: Path) -> Self:
         """The options with every path moved; ``base`` is what they are relative to now."""
-        names = [*self.files(), *(["out"] if self.out is not None else [])]
+        names = [
+            name for name in (*self.files(), "out") if isinstance(getattr(self, name, None), str)
+        ]
         moved: dict[str, Any] = {}
         for name in names:
             before, path, after = split_name(getattr(self, name))
@@ -153,12 +156,20 @@ class SynthOptions(RunOptions):
     Attributes:
         controls: Names of the control maps that the model is given, separated by commas; None for
             roads, and land cover where there is a layer of it.
+        control_strength: How strongly controls are followed, as in ``road=0.8,seg=1.2``.
+        control_interval: When they are given, as in ``hed=0-0.5``.
+        control_region: Where they hold, each as in ``seg=parks.geojson``.
         prompt: Text for the model.
+        negative_prompt: Text that guidance leads away from.
         style: Image whose look is taken over.
+        style_strength: How much of it.
         date: Date of acquisition to imitate.
         variants: Images a tile.
         steps: Denoising steps.
-        guidance: Classifier-free guidance scale.
+        guidance: Classifier-free guidance scale of text and style.
+        control_guidance: That of the controls.
+        guidance_interval: When guidance is on, as in ``0-0.6``.
+        guidance_rescale: Share in which guided predictions are given back their deviation.
         scheduler: Name of a scheduler.
         seed: Seed of the run.
         model: ``default``, a folder or a hub id.
@@ -169,12 +180,20 @@ class SynthOptions(RunOptions):
     """
 
     controls: str | None = None
+    control_strength: str | None = None
+    control_interval: str | None = None
+    control_region: tuple[str, ...] = ()
     prompt: str | None = None
+    negative_prompt: str | None = None
     style: str | None = None
+    style_strength: float | None = None
     date: dt.date | None = None
     variants: int = 1
     steps: int | None = None
     guidance: float | None = None
+    control_guidance: float | None = None
+    guidance_interval: str | None = None
+    guidance_rescale: float | None = None
     scheduler: str | None = None
     seed: int = 0
     model: str = "default"
@@ -190,10 +209,30 @@ class SynthOptions(RunOptions):
             raise InputError("No roads are named, and images are made from roads.")
         if self.variants < 1:
             raise InputError(f"The number of variants must be at least 1, not {self.variants}.")
+        # Text that is none is refused before any layer is read.
+        self.uses()
+        if self.guidance_interval is not None:
+            read_interval(self.guidance_interval)
+
+    def uses(self) -> dict[str, Use]:
+        """How controls are to be used, of those that something is said of."""
+        return read_uses(self.control_strength, self.control_interval, self.control_region)
+
+    def files(self) -> dict[str, Path]:
+        """The files to read, those of the regions as ``control_region seg``."""
+        regions = {name: use.region for name, use in self.uses().items() if use.region}
+        named = {f"control_region {name}": Path(split_name(r)[1]) for name, r in regions.items()}
+        return {**super().files(), **named}
 
     def with_paths(self, move: Callable[[str], str], base: Path) -> Self:
-        """The same with the model's folder moved, too."""
+        """The same with regions and the model's folder moved, too."""
         moved = super().with_paths(move, base)
+        regions = []
+        for text in self.control_region:
+            name, equals, value = text.partition("=")
+            before, path, after = split_name(value)
+            regions.append(name + equals + before + move(path) + after)
+        moved = replace(moved, control_region=tuple(regions))
         if self.model != "default" and (base / self.model).is_dir():
             return replace(moved, model=move(self.model))
         return moved

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
 import rasterio.errors
+from numpy.typing import NDArray
 
 from rsaug import __version__
 from rsaug.conditions.stack import SLOTS, ControlStack
@@ -179,14 +181,24 @@ def controls_key(tile: Tile, controls: ControlStack) -> str:
     return digest.hexdigest()
 
 
-def image_key(controls: str, seed: int, description: Mapping[str, object]) -> str:
+def image_key(
+    controls: str,
+    seed: int,
+    description: Mapping[str, object],
+    regions: Mapping[str, NDArray[np.float32]] | None = None,
+) -> str:
     """SHA-256 of what decides an image: controls, seed, and the generator but for `VOLATILE`.
 
     Args:
         controls: `controls_key` of the tile.
         seed: Seed of the image.
         description: What the generator says of itself.
+        regions: Where controls hold, by name, if not everywhere.
     """
     stable = {name: value for name, value in description.items() if name not in VOLATILE}
-    text = json.dumps([controls, seed, stable], sort_keys=True)
+    where = {
+        name: hashlib.sha256(region.tobytes()).hexdigest()
+        for name, region in (regions or {}).items()
+    }
+    text = json.dumps([controls, seed, stable, *([where] if where else [])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

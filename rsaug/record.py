@@ -21,7 +21,25 @@ from rsaug.options import RunOptions, SynthOptions, is_box
 
 Options = TypeVar("Options", bound=RunOptions)
 
-_DECIDING = ("gsd", "tile_size", "crs", "prompt", "date", "steps", "guidance", "scheduler", "seed")
+_DECIDING = (
+    "gsd",
+    "tile_size",
+    "crs",
+    "control_strength",
+    "control_interval",
+    "prompt",
+    "negative_prompt",
+    "style_strength",
+    "date",
+    "steps",
+    "guidance",
+    "control_guidance",
+    "guidance_interval",
+    "guidance_rescale",
+    "scheduler",
+    "seed",
+)
+_REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,7 @@ class Record(Generic[Options]):
         return {
             **{name.replace("_", " "): getattr(self.options, name, None) for name in _DECIDING},
             "area of interest": box,
-            **{f"{name} file": digest for name, digest in self.inputs.items()},
+            **{f"{name.replace('_', ' ')} file": digest for name, digest in self.inputs.items()},
             "weights": self.generator.get("weights_sha256"),
         }
 
@@ -152,8 +170,11 @@ def _options(kind: type[Options], path: Path, given: Mapping[str, Any]) -> Optio
             raise InputError(f"{path} has an option {name!r} that is not known.")
         if name == "date" and isinstance(value, str):
             value = values[name] = _date(path, value)
+        if hints[name] == tuple[str, ...]:
+            values[name] = _texts(path, name, value)
+            continue
         # JSON has one kind of number; True is not one.
-        whole_for_real = type(value) is int and name in {"gsd", "guidance"}
+        whole_for_real = type(value) is int and name in _REAL
         is_flag = isinstance(value, bool) and name not in {"all", "tunnels"}
         if is_flag or not (isinstance(value, hints[name]) or whole_for_real):
             raise InputError(f"{path} has {value!r} for the option {name!r}, of a wrong type.")
@@ -169,6 +190,14 @@ def _fields(kind: type[RunOptions]) -> set[str]:
 def _plain(value: object) -> object:
     """A value as JSON has it."""
     return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:
+    if not (isinstance(value, list) and all(isinstance(text, str) for text in value)):
+        raise InputError(
+            f"{path} has {value!r} for the option {name!r}; a list of texts is needed."
+        )
+    return tuple(value)
 
 
 def _date(path: Path, text: str) -> dt.date:

@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rsaug.conditions.stack import ControlStack
+from rsaug.control_uses import check_uses
 from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
@@ -29,6 +30,7 @@ from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
 from rsaug.provenance import Provenance, controls_key, image_key, label_tags, read_key
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now, read_record
+from rsaug.regions import Region, read_region
 from rsaug.scene import Scene
 from rsaug.scene_reader import read_scene, resolved, without_effect
 from rsaug.stac import Description, make_item, to_json, write_catalogue
@@ -47,12 +49,14 @@ class TileRequest:
         controls: From what.
         variant: Which of the images of the tile, from 0.
         seed: Seed of this image; see `derive_seed`.
+        regions: Where a control holds, (rows, cols) in [0, 1] by its name; everywhere unless named.
     """
 
     tile: Tile
     controls: ControlStack
     variant: int
     seed: int
+    regions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class TileGenerator(Protocol):
@@ -112,6 +116,7 @@ class Plan:
         inputs: SHA-256 of the input files, by option.
         earlier: The run that is made again or gone on with, if there is one.
         notes: What was named and comes to nothing, one sentence each.
+        regions: Where controls hold that do not hold everywhere, by name.
     """
 
     options: SynthOptions
@@ -121,6 +126,7 @@ class Plan:
     inputs: Mapping[str, str]
     earlier: Record[SynthOptions] | None = None
     notes: tuple[str, ...] = ()
+    regions: Mapping[str, Region] = field(default_factory=dict)
 
 
 def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None) -> Plan:
@@ -144,10 +150,24 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
             f"Of the controls {', '.join(controls)} none draws roads, so the road mask would be no "
             "label of the images; add road or seg to --controls."
         )
-    notes = (*scene.notes, *without_effect(options, controls))
+    uses = options.uses()
+    notes = (
+        *scene.notes,
+        *without_effect(options, controls),
+        *check_uses(uses, controls),
+        *_idle_style(options),
+    )
+    crs = scene.grid.crs
+    regions = {name: read_region(use.region, crs) for name, use in uses.items() if use.region}
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
     inputs = {name: file_sha256(path) for name, path in options.files().items()}
-    return Plan(options, scene, controls, scene.tiles(), inputs, earlier, notes)
+    return Plan(options, scene, controls, scene.tiles(), inputs, earlier, notes, regions)
+
+
+def _idle_style(options: SynthOptions) -> list[str]:
+    if options.style_strength is None or options.style is not None:
+        return []
+    return ["Without effect here, since no style is given: --style-strength."]
 
 
 def make_record(plan: Plan, generator: TileGenerator) -> Record[SynthOptions]:
@@ -203,7 +223,8 @@ def run(
             f"Of the controls {', '.join(plan.controls)} the model was trained on none that draws "
             "roads; give it others with --controls."
         )
-    plan = replace(plan, controls=seen)
+    regions = {name: region for name, region in plan.regions.items() if name in seen}
+    plan = replace(plan, controls=seen, regions=regions)
     record = make_record(plan, generator)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
     for note in (*plan.notes, *asked, *_changes(plan, record), *owed):
@@ -331,10 +352,11 @@ class _Workshop:
         for tile in tiles:
             mask, controls = self._plan.scene.controls(tile, self._plan.controls)
             labels_key = controls_key(tile, controls)
+            regions = {name: region.at(tile) for name, region in self._plan.regions.items()}
             for variant in range(options.variants):
                 seed = derive_seed(options.seed, tile, variant)
-                key = image_key(labels_key, seed, description)
-                request = TileRequest(tile, controls, variant, seed)
+                key = image_key(labels_key, seed, description, regions)
+                request = TileRequest(tile, controls, variant, seed, regions)
                 provenance = Provenance.of(description, key, seed, variant)
                 job = _Job(request, mask, labels_key, provenance)
                 if not self._folder.holds(job.name, key):

@@ -24,7 +24,7 @@ from rsaug.downstream.segmenter import WEIGHTS_FILE, RoadSegmenter, SegmenterCon
 from rsaug.downstream.training import SegmenterRecipe, train_segmenter
 from rsaug.errors import InputError
 from rsaug.files import write_whole
-from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.generate import Settings, load_generator
 
 app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)
 
@@ -91,10 +91,7 @@ def measure(
     if model:
         generator = load_generator(
             model,
-            prompt=prompt,
-            steps=steps,
-            guidance=guidance,
-            scheduler=scheduler,
+            Settings(prompt=prompt or "", steps=steps, guidance=guidance, scheduler=scheduler),
             device=device,
             tile_size=tiles.masks.shape[1],
         )

@@ -23,7 +23,7 @@ from rsaug.downstream.consistency import place_request
 from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder, item_name
-from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.generate import Settings, load_generator
 from rsaug.raster import read_rgb
 from rsaug.vectors import read_vectors
 
@@ -84,7 +84,7 @@ def draw_places(
     """Real tiles of the val places beside synthetic ones, from roads alone and with land cover."""
     tiles = read_road_tiles(data, "val", image_year_only=True)
     layer = read_vectors(data / "landcover.geojson")
-    generator = load_generator(model, steps=steps, guidance=guidance, scheduler=scheduler)
+    generator = load_generator(model, Settings(steps=steps, guidance=guidance, scheduler=scheduler))
     sheet = []
     for k in _spread(range(len(tiles)), rows):
         here = layer[layer["place"] == tiles.places[k]]

@@ -10,12 +10,13 @@ import typer
 
 from rsaug.cli import layer_options
 from rsaug.cli.layer_options import RUN, option, read_date, without_opposites
+from rsaug.control_uses import read_interval
 from rsaug.errors import InputError, OutputError
 from rsaug.options import SynthOptions
 from rsaug.record import Record, read_record
 
 if TYPE_CHECKING:
-    from rsaug.pipelines.generate import CRSDiffGenerator
+    from rsaug.pipelines.generate import CRSDiffGenerator, Settings
 
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _IMAGES, _MODEL = "Images", "Model"
@@ -31,8 +32,43 @@ _Controls = Annotated[
         "road, and seg with land cover",
     ),
 ]
+_ControlStrength = Annotated[
+    str | None,
+    option(
+        "--control-strength",
+        _IMAGES,
+        "How strongly maps are followed: 0 is not at all, more than 1 is more.",
+        "road=1.2,...",
+    ),
+]
+_ControlInterval = Annotated[
+    str | None,
+    option(
+        "--control-interval",
+        _IMAGES,
+        "When maps are given, from 0, all noise, to 1, the image.",
+        "hed=0-0.5,...",
+    ),
+]
+_ControlRegion = Annotated[
+    list[str] | None,
+    option(
+        "--control-region",
+        _IMAGES,
+        "Where a map holds: areas or a raster. May be given for each.",
+        "seg=FILE",
+    ),
+]
 _Prompt = Annotated[str | None, option("--prompt", _IMAGES, "What it should look like.", "TEXT")]
 _Style = Annotated[str | None, option("--style", _IMAGES, "Image to take the look of.", "IMAGE")]
+_NegativePrompt = Annotated[
+    str | None,
+    option("--negative-prompt", _IMAGES, "What it should not look like.", "TEXT"),
+]
+_StyleStrength = Annotated[
+    float | None,
+    option("--style-strength", _IMAGES, "How much of the style to take.", "X", "1"),
+]
 _Date = Annotated[str | None, option("--date", _IMAGES, "Date to imitate.", "2024-06-01")]
 _Variants = Annotated[int | None, option("--variants", _IMAGES, "Images a tile.", "N", "1")]
 _Seed = Annotated[int | None, option("--seed", _IMAGES, "Same seed, same images.", "N", "0")]
@@ -44,7 +80,33 @@ _Steps = Annotated[
 ]
 _Guidance = Annotated[
     float | None,
-    option("--guidance", _MODEL, "Guidance scale; 1 is none.", "X", "the model's own"),
+    option(
+        "--guidance", _MODEL, "Guidance scale of text and style; 1 is none.", "X", "the model's own"
+    ),
+]
+_ControlGuidance = Annotated[
+    float | None,
+    option(
+        "--control-guidance",
+        _MODEL,
+        "Guidance scale of the maps; 1 is none.",
+        "X",
+        "the model's own",
+    ),
+]
+_GuidanceInterval = Annotated[
+    str | None,
+    option("--guidance-interval", _MODEL, "When guidance is on.", "A-B", "0-1"),
+]
+_GuidanceRescale = Annotated[
+    float | None,
+    option(
+        "--guidance-rescale",
+        _MODEL,
+        "Share in which contrast is brought back to that without guidance.",
+        "X",
+        "0",
+    ),
 ]
 _Scheduler = Annotated[
     str | None,
@@ -82,14 +144,22 @@ def synth(
     tile_size: layer_options.TileSize = None,
     crs: layer_options.Crs = None,
     controls: _Controls = None,
+    control_strength: _ControlStrength = None,
+    control_interval: _ControlInterval = None,
+    control_region: _ControlRegion = None,
     prompt: _Prompt = None,
+    negative_prompt: _NegativePrompt = None,
     style: _Style = None,
+    style_strength: _StyleStrength = None,
     date: _Date = None,
     variants: _Variants = None,
     seed: _Seed = None,
     model: _Model = None,
     steps: _Steps = None,
     guidance: _Guidance = None,
+    control_guidance: _ControlGuidance = None,
+    guidance_interval: _GuidanceInterval = None,
+    guidance_rescale: _GuidanceRescale = None,
     scheduler: _Scheduler = None,
     device: _Device = None,
     limit: layer_options.Limit = None,
@@ -106,6 +176,8 @@ def synth(
     given.pop("config", None)
     if "date" in given:
         given["date"] = read_date(given["date"])
+    if "control_region" in given:
+        given["control_region"] = tuple(given["control_region"])
     if config is not None:
         earlier = read_record(config, without_opposites(given))
         _synthesize(earlier.options, earlier)
@@ -147,12 +219,29 @@ def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
     logging.set_verbosity_error()
     return load_generator(
         options.model,
-        prompt=options.prompt,
+        _settings(options),
         style=Path(options.style) if options.style else None,
+        device=options.device,
+        tile_size=options.tile_size,
+    )
+
+
+def _settings(options: SynthOptions) -> Settings:
+    from rsaug.pipelines.generate import Settings
+
+    uses = options.uses()
+    full = (0.0, 1.0)
+    return Settings(
+        prompt=options.prompt or "",
+        negative_prompt=options.negative_prompt or "",
+        style_strength=1.0 if options.style_strength is None else options.style_strength,
         date=options.date,
         steps=options.steps,
         guidance=options.guidance,
+        control_guidance=options.control_guidance,
+        guidance_interval=read_interval(options.guidance_interval or "0-1"),
+        guidance_rescale=options.guidance_rescale or 0.0,
+        strengths={name: use.strength for name, use in uses.items() if use.strength != 1},
+        intervals={name: use.interval for name, use in uses.items() if use.interval != full},
         scheduler=options.scheduler,
-        device=options.device,
-        tile_size=options.tile_size,
     )

@@ -14,11 +14,12 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 from painter import contents, write_roads, write_wood
-from shapely.geometry import Point
+from shapely.geometry import Point, box
 from toy import toy_pipeline
 from typer.testing import CliRunner, Result
 
 from rsaug.cli import app
+from rsaug.raster import read_rgb
 
 SMALL = ["--gsd", "0.5", "--tile-size", "128", "--steps", "1"]
 Command = Callable[..., Result]
@@ -65,18 +66,29 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "buildings": "wood.gpkg",
         "aoi": "20,55,30,65",
         "crs": "EPSG:3067",
+        "control_strength": "road=1.2,seg=0.5",
+        "control_interval": "seg=0-0.5",
         "prompt": "desert trees",
+        "negative_prompt": "road",
         "style": str(style),
+        "style_strength": 0.5,
         "date": "2018-06-01",
         "variants": 2,
         "guidance": 1.5,
+        "control_guidance": 1.2,
+        "guidance_interval": "0-0.8",
+        "guidance_rescale": 0.3,
         "scheduler": "unipc",
         "seed": 7,
         "device": "cpu",
         "out": "deep/results",
     }
-    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-    result = synth(*options, "--all")
+    options = [
+        text
+        for name, value in given.items()
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    result = synth(*options, "--control-region", f"seg={wood}", "--all")
     assert result.exit_code == 0, result.output
     recorded = json.loads(Path("deep/results/run.json").read_text())["options"]
     moved = {name: f"../../{Path(str(given[name])).name}" for name in ("landcover", "buildings")}
@@ -89,7 +101,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "all": True,
     }
     small |= {"tunnels": False, "controls": None, "parcels": None, "dem": None}
-    small |= {"dsm": None}
+    small |= {"dsm": None, "control_region": ["seg=../../wood.gpkg"]}
     small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
     small |= {"road_rules": None, "height_range": "0,10"}
     assert recorded.pop("model").endswith("/toy")
@@ -140,6 +152,29 @@ def test_what_the_model_cannot_follow_is_told(synth: Command) -> None:
     assert "volcano" in result.stderr
 
 
+def test_a_control_holds_in_its_region(synth: Command) -> None:
+    roads = gpd.read_file("town.gpkg").to_crs(3067)
+    left, bottom, right, top = roads.total_bounds
+    west = gpd.GeoSeries([box(left - 500, bottom - 500, (left + right) / 2, top + 500)], crs=3067)
+    west.to_file("west.gpkg")
+    given = ("--roads", "town.gpkg", "--control-region", "road=west.gpkg")
+    result = synth(*given)
+    assert result.exit_code == 0, result.output
+    assert "need not have every road" in result.stderr
+    plain = synth("--roads", "town.gpkg", "--out", "plain")
+    assert plain.exit_code == 0
+    assert "need not have" not in plain.stderr
+    images = [sorted(Path(folder, "images").iterdir()) for folder in ("town-synth", "plain")]
+    pairs = zip(*images, strict=True)
+    assert any((read_rgb(one) != read_rgb(other)).any() for one, other in pairs)
+    assert contents(Path("town-synth/masks")) == contents(Path("plain/masks"))
+    assert "(0 made now, 3 were" in synth(*given).stdout
+    west.translate(xoff=-400).to_file("west.gpkg")
+    again = synth(*given)
+    assert "since the recorded run: control region road file;" in again.stderr
+    assert "(0 made now" not in again.stdout
+
+
 @pytest.fixture
 def bad_files(tmp_path: Path) -> None:
     """Files that are wrong in one way each."""
@@ -183,6 +218,15 @@ def bad_files(tmp_path: Path) -> None:
         ("--roads good.gpkg --scheduler best", "No scheduler is called 'best'"),
         ("--roads good.gpkg --steps 0", "steps must be 1 to 1000"),
         ("--roads good.gpkg --guidance -1", "guidance scale must be"),
+        ("--roads good.gpkg --control-guidance nan", "guidance scale of the controls must be"),
+        ("--roads good.gpkg --guidance-rescale 2", "a share of 0 to 1"),
+        ("--roads good.gpkg --guidance-interval 1", "interval is a part of 0 to 1"),
+        ("--roads good.gpkg --control-strength road", "is not NAME=VALUE"),
+        ("--roads good.gpkg --control-strength rivers=1", "No control is called 'rivers'"),
+        ("--roads good.gpkg --control-strength seg=1", "add it to --controls"),
+        ("--roads good.gpkg --control-strength road=0", "nothing draws roads"),
+        ("--roads good.gpkg --control-region road=none.tif", "none.tif does not exist"),
+        ("--roads good.gpkg --control-region road=points.geojson", "holds no area"),
         ("--roads good.gpkg --style none.tif", "none.tif"),
         ("--roads good.gpkg --style text.tif", "text.tif cannot be read"),
         ("--roads good.gpkg --device abacus", "'abacus' is not to be had"),

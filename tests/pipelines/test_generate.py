@@ -1,6 +1,7 @@
 """What a generator of tiles has to do."""
 
 import datetime as dt
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from numpy.typing import NDArray
 from pyproj import CRS
 from toy import SIDE, toy_pipeline
 
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
-from rsaug.pipelines.generate import folder_digest, load_generator
+from rsaug.pipelines.generate import Settings, folder_digest, load_generator
 from rsaug.raster import write_cog
 from rsaug.synthesis import TileRequest
 
@@ -80,10 +82,14 @@ def test_description_is_complete(model: Path, tmp_path: Path) -> None:
     write_cog(style, rgb, tile())
     generator = load_generator(
         str(model),
-        prompt="road",
+        Settings(
+            prompt="road",
+            date=dt.date(2018, 6, 1),
+            scheduler="dpm++",
+            strengths={"road": 0.5},
+            intervals={"seg": (0.0, 0.6)},
+        ),
         style=style,
-        date=dt.date(2018, 6, 1),
-        scheduler="dpm++",
         device="cpu",
         tile_size=SIDE,
     )
@@ -91,21 +97,33 @@ def test_description_is_complete(model: Path, tmp_path: Path) -> None:
     assert described["weights_sha256"] == folder_digest(model)
     assert described["steps"] == 3
     assert described["guidance"] == 2.0
+    assert described["control_guidance"] == 2.0
     assert described["scheduler"] == "dpm++"
+    assert described["strengths"] == {"road": 0.5}
+    assert json.loads(json.dumps(described))["intervals"] == {"seg": [0.0, 0.6]}
     assert described["date"] == "2018-06-01"
     assert len(str(described["style_sha256"])) == 64
-    plain = load_generator(str(model), scheduler="dpm++", device="cpu", tile_size=SIDE)
+    plain = load_generator(str(model), Settings(scheduler="dpm++"), device="cpu", tile_size=SIDE)
     assert (generator.generate([request(1)])[0] != plain.generate([request(1)])[0]).any()
 
 
 def test_notes_say_what_cannot_be_followed(model: Path) -> None:
     generator = load_generator(
-        str(model), prompt="road to Rome", date=dt.date(2030, 6, 1), device="cpu", tile_size=SIDE
+        str(model),
+        Settings(prompt="road to Rome", negative_prompt="grey", date=dt.date(2030, 6, 1)),
+        device="cpu",
+        tile_size=SIDE,
     )
     notes = " ".join(generator.notes(gsd_m=0.3))
-    for part in ("'to', 'rome'", "2016 to 2020 of year", "none of month", "of gsd"):
+    for part in (
+        "'to', 'rome'",
+        "negative prompt: ['grey']",
+        "2016 to 2020 of year",
+        "none of month",
+        "of gsd",
+    ):
         assert part in notes
-    quiet = load_generator(str(model), prompt="road", device="cpu", tile_size=SIDE)
+    quiet = load_generator(str(model), Settings(prompt="road"), device="cpu", tile_size=SIDE)
     assert quiet.notes(gsd_m=0.6) == []
 
 
@@ -124,12 +142,49 @@ def test_estimate_is_positive(model: Path) -> None:
     assert 0 < generator.seconds_per_tile(SIDE) < 60
 
 
+def test_controls_are_used_as_the_settings_and_the_request_say(model: Path) -> None:
+    def image(settings: Settings, request: TileRequest) -> NDArray[np.uint8]:
+        generator = load_generator(str(model), settings, device="cpu", tile_size=SIDE)
+        return generator.generate([request])[0]
+
+    half = np.zeros((SIDE, SIDE), dtype=np.float32)
+    half[:, : SIDE // 2] = 1
+    plain, without = image(Settings(), request(1)), image(Settings(), request(1, road=False))
+    inside = image(Settings(), replace(request(1), regions={"road": half}))
+    made = [
+        image(Settings(strengths={"road": 0.5}), request(1)),
+        image(Settings(intervals={"road": (0.0, 0.5)}), request(1)),
+        image(Settings(guidance=2.0, control_guidance=1.0), request(1)),
+        image(Settings(guidance_rescale=0.7), request(1)),
+        image(Settings(guidance_interval=(0.0, 0.4)), request(1)),
+        inside,
+    ]
+    for k, other in enumerate([plain, *made]):
+        assert all((other != one).any() for one in [plain, *made][:k])
+    np.testing.assert_array_equal(image(Settings(strengths={"road": 0}), request(1)), without)
+    nowhere = replace(request(1), regions={"road": np.zeros_like(half)})
+    assert np.abs(image(Settings(), nowhere).astype(int) - without).max() <= 1
+
+
+def test_a_use_of_a_control_that_is_not_there_is_none(model: Path) -> None:
+    """Of a tile that lacks a layer there is nothing to steer."""
+    generator = load_generator(
+        str(model), Settings(strengths={"seg": 0.5}), device="cpu", tile_size=SIDE
+    )
+    plain = load_generator(str(model), device="cpu", tile_size=SIDE)
+    images = (g.generate([request(1)])[0] for g in (generator, plain))
+    np.testing.assert_array_equal(*images)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scheduler": "magic"}, "No scheduler"),
-        ({"steps": 0}, "number of steps"),
-        ({"guidance": float("nan")}, "guidance scale"),
+        ({"settings": Settings(scheduler="magic")}, "No scheduler"),
+        ({"settings": Settings(steps=0)}, "number of steps"),
+        ({"settings": Settings(guidance=float("nan"))}, "guidance scale"),
+        ({"settings": Settings(control_guidance=-1.0)}, "guidance scale of the controls"),
+        ({"settings": Settings(style_strength=-1.0)}, "strength of the style"),
+        ({"settings": Settings(guidance_rescale=1.1)}, "share of 0 to 1"),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"tile_size": 60}, "multiple of 16"),
         ({"model": "no-such-folder"}, "no model folder"),
