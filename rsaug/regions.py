@@ -68,8 +68,9 @@ class RasterRegion:
         """
         values = read_onto(self.path, tile).filled(0)
         if values.dtype.kind in "iub":
-            return (values != 0).astype(np.float32)
-        weights = values.astype(np.float32)
+            inside: NDArray[np.float32] = (values != 0).astype(np.float32)
+            return inside
+        weights: NDArray[np.float32] = values.astype(np.float32)
         # The negation also refuses NaN, which compares false with everything.
         if not (weights.min() >= 0 and weights.max() <= 1):
             raise InputError(

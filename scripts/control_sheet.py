@@ -5,6 +5,7 @@ Each row is one val place of a tile folder and one seed; only what the title say
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rsaug.cli import Commands
-from rsaug.conditions.image_edges import sketch_strokes, soft_edges
+from rsaug.conditions.image_edges import line_segments, sketch_strokes, soft_edges
 from rsaug.conditions.landcover import colourise
 from rsaug.conditions.stack import ControlStack
 from rsaug.downstream.consistency import place_request
@@ -60,13 +61,14 @@ def _row(
     generator: CRSDiffGenerator, tiles: RoadTiles, k: int, control: str, seed: int
 ) -> list[Panel]:
     picture, maps = _map_of(control, tiles, k)
+    rows, cols = tiles.masks.shape[1:]
     request = place_request(tiles, k, 0, seed, **maps)
     if control != "road":
         # The control by itself, so that nothing else draws what it draws.
-        alone = ControlStack.from_maps(tiles.masks.shape[1:], **maps)
+        alone = ControlStack.from_maps((rows, cols), **maps)
         request = replace(request, controls=alone)
-    half = np.zeros(tiles.masks.shape[1:], dtype=np.float32)
-    half[:, : half.shape[1] // 2] = 1
+    half = np.zeros((rows, cols), dtype=np.float32)
+    half[:, : cols // 2] = 1
     panels = [Panel("real", np.ascontiguousarray(tiles.images[k].transpose(1, 2, 0)))]
     panels.append(Panel(control, picture))
     base = generator.settings
@@ -105,13 +107,12 @@ def _map_of(
         return np.ascontiguousarray((colours * 255).astype(np.uint8).transpose(1, 2, 0)), {
             "seg": colours
         }
-    if control == "mlsd":
-        from rsaug.conditions.image_edges import line_segments
-
-        draw = line_segments
-    else:
-        draw = {"hed": soft_edges, "sketch": sketch_strokes}[control]
-    values = draw(np.ascontiguousarray(rgb.transpose(1, 2, 0)))
+    draw: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.generic]]] = {
+        "mlsd": line_segments,
+        "hed": soft_edges,
+        "sketch": sketch_strokes,
+    }
+    values = draw[control](np.ascontiguousarray(rgb.transpose(1, 2, 0)))
     return picture_of(values, "grey"), {control: values}
 
 

@@ -172,8 +172,8 @@ def test_a_use_of_a_control_that_is_not_there_is_none(model: Path) -> None:
         str(model), Settings(strengths={"seg": 0.5}), device="cpu", tile_size=SIDE
     )
     plain = load_generator(str(model), device="cpu", tile_size=SIDE)
-    images = (g.generate([request(1)])[0] for g in (generator, plain))
-    np.testing.assert_array_equal(*images)
+    image, other = (g.generate([request(1)])[0] for g in (generator, plain))
+    np.testing.assert_array_equal(image, other)
 
 
 @pytest.mark.parametrize(

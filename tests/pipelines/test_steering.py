@@ -55,8 +55,8 @@ def test_zero_strength_is_absence_to_the_bit(adapter: Any) -> None:
         modulation(adapter, ROAD, SEG, road=ControlUse(0.0)),
         modulation(adapter, SEG),
     )
-    nothing = {"road": ControlUse(0.0), "seg": ControlUse(0.0)}
-    assert_equal(modulation(adapter, ROAD, SEG, **nothing), modulation(adapter))
+    off = ControlUse(0.0)
+    assert_equal(modulation(adapter, ROAD, SEG, road=off, seg=off), modulation(adapter))
 
 
 @settings(max_examples=15, deadline=None)
