@@ -20,11 +20,15 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import Downsample2D, ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Modulation = list[tuple[Tensor, Tensor]]
 """(scale, shift) of every FDN in forward order; all a denoising step needs of the controls."""
+
+_BLOCK_LOGITS = 1 << 18
+"""Logits of a sample that are held at once: one megabyte, which stays in a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,14 @@ class SpatialSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attended ``x``, same shape (n, channels, h, w)."""
         convs = (self.query, self.key, self.value)
-        q, k, v = (conv(x).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in convs)
+        q, k, v = (conv(x).flatten(2).transpose(1, 2).contiguous() for conv in convs)
         if x.device.type == "cpu":
-            # The fused CPU kernel wants one width for all three; zeros change no product.
-            q, k = (F.pad(t, (0, v.shape[-1] - t.shape[-1])) for t in (q, k))
-        out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        return x + out[:, 0].transpose(1, 2).reshape(x.shape)
+            out = _attend_in_blocks(q, k, v)
+        else:
+            out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], scale=1.0)[
+                :, 0
+            ]
+        return x + out.transpose(1, 2).reshape(x.shape)
 
 
 class FeatureDenorm(nn.Module):
@@ -301,6 +307,7 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         for conv in (*self.down_outputs, self.mid_output):
             _init_normal(conv, gain=0.0 if zero_init else 1.0)
 
+    @apply_forward_hook  # A place in CPU offload, which otherwise sees calls of forward alone.
     def encode_controls(self, controls: Tensor, present: Tensor) -> Modulation:
         """Everything the denoising steps need of the controls, computed once a trajectory.
 
@@ -344,6 +351,19 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         x = self.mid(x, temb, encoder_hidden_states)
         down = tuple(conv(tap) for conv, tap in zip(self.down_outputs, taps, strict=True))
         return AdapterOutput(down, self.mid_output(x))
+
+
+def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Unscaled attention (n, length, dim) on a CPU, a block of queries at a time.
+
+    Torch's fused CPU kernel wants one width for all three, eight times that of our queries; padded
+    so far it is slower than this. Logits are float32, as in fused kernels: unscaled, they pass what
+    half precision can hold.
+    """
+    rows = max(16, _BLOCK_LOGITS // key.shape[1])
+    keys = key.float().transpose(1, 2)
+    blocks = (torch.softmax(q.float() @ keys, -1).to(value.dtype) for q in query.split(rows, 1))
+    return torch.cat([block @ value for block in blocks], 1)
 
 
 def _init_normal(conv: Any, gain: float) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 
 T = TypeVar("T")
@@ -49,6 +48,9 @@ def read_uses(strength: str | None, interval: str | None, regions: Sequence[str]
     Raises:
         InputError: for text of another form, a name that is no control, or a number out of range.
     """
+    # With the command line this module is imported before NumPy, and the stack needs it.
+    from rsaug.conditions.stack import SLOTS
+
     strengths = _by_control("--control-strength", (strength or "").split(","), read_strength)
     intervals = _by_control("--control-interval", (interval or "").split(","), read_interval)
     files = _by_control("--control-region", regions, str)
@@ -112,6 +114,8 @@ def read_interval(text: str) -> Interval:
 
 
 def _by_control(option: str, texts: Sequence[str], read: Callable[[str], T]) -> dict[str, T]:
+    from rsaug.conditions.stack import SLOTS
+
     found: dict[str, T] = {}
     for text in texts:
         if not text.strip():
