@@ -23,11 +23,12 @@ from diffusers import (
 )
 from diffusers.utils import is_accelerate_available
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
 from rsaug.pipelines.guidance import Interval
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
@@ -135,6 +136,8 @@ class CRSDiffGenerator:
         style: image whose look is taken over, (1, 3, h, w) in [-1, 1].
         model: name of the model, for the record.
         digest: SHA-256 of the model's files.
+        device: where the networks work; they may wait elsewhere.
+        acceleration: how they are run.
     """
 
     def __init__(
@@ -144,10 +147,13 @@ class CRSDiffGenerator:
         style: Tensor | None,
         model: str,
         digest: str,
+        device: torch.device,
+        acceleration: Acceleration,
     ) -> None:
         self.pipe, self.settings, self.style = pipe, settings, style
         self.model, self.digest = model, digest
-        self.batch_size = 8 if pipe.device.type == "cuda" else 1
+        self.device, self.acceleration = device, acceleration
+        self.batch_size = 8 if device.type == "cuda" else 1
 
     def generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
         """RGB of each request, uint8 (3, rows, cols)."""
@@ -253,8 +259,11 @@ class CRSDiffGenerator:
             "weights_sha256": self.digest,
             **settings,
             "style_sha256": style,
-            "device": self.pipe.device.type,
-            "dtype": str(self.pipe.unet.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "dtype": self.acceleration.dtype,
+            "acceleration": asdict(self.acceleration),
+            # In it pieces of an image meet, which is more than another rounding.
+            **({"vae_tiling": True} if self.acceleration.vae_tiling else {}),
             "versions": {name: version(name) for name in ("rsaug", "torch", "diffusers")},
         }
 
@@ -276,6 +285,7 @@ def load_generator(
     *,
     style: Path | None = None,
     device: str | None = None,
+    acceleration: Acceleration | None = None,
     tile_size: int = 256,
 ) -> CRSDiffGenerator:
     """A generator of tiles; what is not given is the model's own choice.
@@ -285,6 +295,7 @@ def load_generator(
         settings: how tiles are made.
         style: image file whose look is taken over.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; the GPU where there is one.
+        acceleration: how the networks are run.
         tile_size: side of the tiles in pixels.
 
     Raises:
@@ -293,9 +304,11 @@ def load_generator(
     settings = settings or Settings()
     settings.check()
     where = pick_device(device)
+    acceleration = (acceleration or Acceleration()).resolved(where)
+    acceleration.check(where)
     folder = _model_folder(model)
     look = _read_style(style) if style else None
-    pipe = load_pipeline(folder, where)
+    pipe = load_pipeline(folder, where, acceleration)
     side = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
     if tile_size % side:
         raise InputError(
@@ -308,11 +321,14 @@ def load_generator(
         )
     settings = settings.resolved(pipe)
     pipe.scheduler = SCHEDULERS[str(settings.scheduler)].from_config(pipe.scheduler.config)
-    return CRSDiffGenerator(pipe, settings, look, model, folder_digest(folder))
+    digest = folder_digest(folder)
+    return CRSDiffGenerator(pipe, settings, look, model, digest, where, acceleration)
 
 
-def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
-    """The pipeline in ``folder`` on ``device``: half precision on a GPU, else single.
+def load_pipeline(
+    folder: Path, device: torch.device, acceleration: Acceleration | None = None
+) -> CRSDiffPipeline:
+    """The pipeline in ``folder`` on ``device``, by default in bfloat16 on a GPU, else in float32.
 
     Raises:
         InputError: if the folder is no such pipeline, or names code from elsewhere.
@@ -334,7 +350,6 @@ def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
             f"{folder} is no CRS-Diff model: its index names "
             f"{sorted(map(str, strange)) or parts.get('_class_name')!r}."
         )
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
@@ -342,13 +357,7 @@ def load_pipeline(folder: Path, device: torch.device) -> CRSDiffPipeline:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
-    pipe.to(device, dtype)
-    for part in pipe.components.values():
-        if isinstance(part, nn.Module):
-            for weight in part.parameters():
-                # Mapped from a file, they lie as the file has them, and kernels for such places
-                # round differently.
-                weight.data = weight.data.clone()
+    accelerate_pipeline(pipe, acceleration or Acceleration(), device)
     return pipe
 
 

@@ -174,6 +174,10 @@ class SynthOptions(RunOptions):
         seed: Seed of the run.
         model: ``default``, a folder or a hub id.
         device: Where the model runs.
+        dtype: Number format of its networks.
+        compile: Whether they are compiled.
+        offload: What of them is brought to the GPU at a time: ``model`` or ``layer``.
+        vae_tiling: Whether images are decoded in pieces.
 
     Raises:
         InputError: for a number that makes no run, or where no roads are named.
@@ -198,6 +202,10 @@ class SynthOptions(RunOptions):
     seed: int = 0
     model: str = "default"
     device: str | None = None
+    dtype: str | None = None
+    compile: bool = False
+    offload: str | None = None
+    vae_tiling: bool = False
 
     ending: ClassVar[str] = "synth"
     paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "style")

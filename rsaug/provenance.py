@@ -31,7 +31,7 @@ DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlg
 
 SOFTWARE = f"rsaug {__version__}"
 
-VOLATILE = ("model", "device", "dtype", "versions")
+VOLATILE = ("model", "device", "dtype", "acceleration", "versions")
 """What a generator says of itself that a finished tile is kept in spite of: where it ran, and what
 its weights, which count by their hash, are called."""
 

@@ -175,7 +175,7 @@ def _options(kind: type[Options], path: Path, given: Mapping[str, Any]) -> Optio
             continue
         # JSON has one kind of number; True is not one.
         whole_for_real = type(value) is int and name in _REAL
-        is_flag = isinstance(value, bool) and name not in {"all", "tunnels"}
+        is_flag = isinstance(value, bool) and hints[name] is not bool
         if is_flag or not (isinstance(value, hints[name]) or whole_for_real):
             raise InputError(f"{path} has {value!r} for the option {name!r}, of a wrong type.")
     if kind is SynthOptions and values.get("roads") is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsaug.cli import layer_options
-from rsaug.cli.layer_options import RUN, option, read_date, without_opposites
+from rsaug.cli.layer_options import RUN, flag, option, read_date, without_opposites
 from rsaug.control_uses import read_interval
 from rsaug.errors import InputError, OutputError
 from rsaug.options import SynthOptions
@@ -116,6 +116,30 @@ _Device = Annotated[
     str | None,
     option("--device", _MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
 ]
+_DType = Annotated[
+    str | None,
+    option(
+        "--dtype",
+        _MODEL,
+        "float32, bfloat16 or float16.",
+        "NAME",
+        "bfloat16 on a GPU, float32 on a CPU",
+    ),
+]
+_Compile = Annotated[
+    bool | None,
+    flag("--compile", _MODEL, "Compile the networks first, which pays for many tiles."),
+]
+_Offload = Annotated[
+    str | None,
+    option(
+        "--offload", _MODEL, "For small GPUs: bring networks to it one at a time.", "model|layer"
+    ),
+]
+_VaeTiling = Annotated[
+    bool | None,
+    flag("--vae-tiling", _MODEL, "For small GPUs: decode large tiles in blended pieces."),
+]
 _Out = Annotated[
     str | None, option("--out", RUN, "Folder of the results.", "DIR", "./<roads>-synth")
 ]
@@ -162,6 +186,10 @@ def synth(
     guidance_rescale: _GuidanceRescale = None,
     scheduler: _Scheduler = None,
     device: _Device = None,
+    dtype: _DType = None,
+    compile: _Compile = None,
+    offload: _Offload = None,
+    vae_tiling: _VaeTiling = None,
     limit: layer_options.Limit = None,
     all: layer_options.All = None,
     out: _Out = None,
@@ -212,6 +240,7 @@ def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None) -> 
 def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
     from diffusers.utils import logging
 
+    from rsaug.pipelines.acceleration import Acceleration
     from rsaug.pipelines.generate import load_generator
 
     # The display has a bar of its own.
@@ -222,6 +251,12 @@ def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
         _settings(options),
         style=Path(options.style) if options.style else None,
         device=options.device,
+        acceleration=Acceleration(
+            dtype=options.dtype,
+            compile=options.compile,
+            offload=options.offload,
+            vae_tiling=options.vae_tiling,
+        ),
         tile_size=options.tile_size,
     )
 

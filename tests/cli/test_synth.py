@@ -81,6 +81,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "scheduler": "unipc",
         "seed": 7,
         "device": "cpu",
+        "dtype": "bfloat16",
         "out": "deep/results",
     }
     options = [
@@ -101,6 +102,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "all": True,
     }
     small |= {"tunnels": False, "controls": None, "parcels": None, "dem": None}
+    small |= {"compile": False, "offload": None, "vae_tiling": False}
     small |= {"dsm": None, "control_region": ["seg=../../wood.gpkg"]}
     small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
     small |= {"road_rules": None, "height_range": "0,10"}
@@ -229,6 +231,8 @@ def bad_files(tmp_path: Path) -> None:
         ("--roads good.gpkg --control-region road=points.geojson", "holds no area"),
         ("--roads good.gpkg --style none.tif", "none.tif"),
         ("--roads good.gpkg --style text.tif", "text.tif cannot be read"),
+        ("--roads good.gpkg --dtype int8", "No dtype is called 'int8'"),
+        ("--roads good.gpkg --device cpu --offload model", "the device is the CPU"),
         ("--roads good.gpkg --device abacus", "'abacus' is not to be had"),
         ("--roads good.gpkg --model ./none", "no model folder ./none"),
         ("--roads good.gpkg --model .", "is no CRS-Diff model"),
