@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,11 @@ from torch import Tensor
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.optional import require
 from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
+from rsaug.pipelines.folders import read_index
 from rsaug.pipelines.guidance import Interval
+from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
@@ -333,23 +335,18 @@ def load_pipeline(
     Raises:
         InputError: if the folder is no such pipeline, or names code from elsewhere.
     """
-    index = folder / "model_index.json"
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-        # A component is a pair of library and class; None for one that is left out.
-        libraries = {
-            part[0]
-            for name, part in parts.items()
-            if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
-        }
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{folder} is no CRS-Diff model: {index.name} cannot be read.") from error
-    strange = {name for name in libraries if name and not _is_trusted(str(name))}
-    if strange or parts.get("_class_name") != CRSDiffPipeline.__name__:
-        raise InputError(
-            f"{folder} is no CRS-Diff model: its index names "
-            f"{sorted(map(str, strange)) or parts.get('_class_name')!r}."
-        )
+    parts = read_index(folder)
+    # A component is a pair of library and class; None for one that is left out.
+    libraries = {
+        part[0]
+        for name, part in parts.items()
+        if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
+    }
+    strange = sorted(str(name) for name in libraries if name and not _is_trusted(str(name)))
+    if strange:
+        raise InputError(f"{folder} is no CRS-Diff model: its index names {strange}.")
+    if "transformers" in libraries:
+        require("transformers", extra="sd15")
     try:
         pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
@@ -382,14 +379,9 @@ def _model_folder(model: str) -> Path:
     folder = Path(model)
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or model.startswith(".") or model.count("/") != 1:
+    if not is_hub_id(model):
         raise InputError(f"There is no model folder {model}, and it is no hub id like owner/name.")
-    try:
-        return Path(CRSDiffPipeline.download(model, use_safetensors=True))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"The model {model!r} is neither a folder here nor could it be had from the hub."
-        ) from error
+    return fetch(model)
 
 
 def pick_device(name: str | None = None) -> torch.device:

@@ -1,0 +1,1 @@
+"""The published checkpoint of CRS-Diff as folders that `rsaug.pipelines` loads."""
