@@ -111,7 +111,7 @@ class Comparison:
                 f"{'ratio':10} {self.ratio:6.3f}  {_pair(self.interval)}",
                 "",
                 f"Intervals: {LEVEL:.0%}, bootstrap over places, {RESAMPLES} resamples.",
-                _verdict(self.ratio),
+                verdict(self.ratio),
             ]
         )
 
@@ -148,7 +148,7 @@ def evaluate(
     np.add.at(counts, place_of, by_tile)
     return ConsistencyResult(
         scores=total_scores(counts),
-        interval=_interval(iou(_resample(counts, seed))),
+        interval=interval_of(iou(resample(counts, seed))),
         tiles=len(images),
         places=tuple(places.tolist()),
         counts=counts,
@@ -186,13 +186,13 @@ def compare(real: ConsistencyResult, synthetic: ConsistencyResult, *, seed: int 
             "train it longer."
         )
     # One seed and as many places on both sides: the same places are drawn.
-    real_iou, synthetic_iou = (iou(_resample(side.counts, seed)) for side in (real, synthetic))
+    real_iou, synthetic_iou = (iou(resample(side.counts, seed)) for side in (real, synthetic))
     found = real_iou > 0
     return Comparison(
         real=real,
         synthetic=synthetic,
         ratio=synthetic.scores.iou / real.scores.iou,
-        interval=_interval(synthetic_iou[found] / real_iou[found]),
+        interval=interval_of(synthetic_iou[found] / real_iou[found]),
     )
 
 
@@ -244,8 +244,8 @@ def place_request(
     )
 
 
-def _resample(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Total counts (RESAMPLES, 4) of as many places, drawn with replacement."""
+def resample(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Total counts (RESAMPLES, k) of as many places, drawn with replacement from (places, k)."""
     places = len(counts)
     rng = np.random.default_rng(seed)
     times_drawn = rng.multinomial(places, np.full(places, 1 / places), size=RESAMPLES)
@@ -253,7 +253,7 @@ def _resample(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return totals
 
 
-def _interval(samples: NDArray[np.float64]) -> tuple[float, float]:
+def interval_of(samples: NDArray[np.float64]) -> tuple[float, float]:
     """Middle `LEVEL` of the samples that are defined; NaN if none is."""
     samples = samples[~np.isnan(samples)]
     if not len(samples):
@@ -269,7 +269,8 @@ def _road_share(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return share
 
 
-def _verdict(ratio: float) -> str:
+def verdict(ratio: float) -> str:
+    """A sentence on what a ratio of IoUs means."""
     if ratio > _TOO_HIGH:
         return (
             f"Above {_TOO_HIGH}: the synthetic roads are easier to find than real ones. Look for "

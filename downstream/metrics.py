@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from rsaug.errors import InputError
 
@@ -100,6 +101,57 @@ def total_scores(counts: NDArray[np.int64]) -> Scores:
     """Scores of all tiles together, from their (n, 4) counts."""
     total = counts.sum(axis=0)
     return Scores(*(float(score(total)) for score in (iou, precision, recall, f1)))
+
+
+def relaxed_counts(
+    predicted: NDArray[Any], truth: NDArray[Any], slack_px: float
+) -> NDArray[np.int64]:
+    """Counts for precision and recall that forgive roads a little beside their labels.
+
+    A found pixel is right where a labelled one lies within the slack, a labelled one is found where
+    a found one does (Mnih and Hinton 2012, "Learning to label aerial images from noisy data";
+    there the slack is 3 pixels of 1 m). Distances are Euclidean, between pixel centres.
+
+    Args:
+        predicted: (n, rows, cols), 1 on road and 0 elsewhere.
+        truth: The same, from the labels.
+        slack_px: From 0, which makes them the counts behind `precision` and `recall`.
+
+    Returns:
+        (n, 4): found pixels that are right, found pixels, labelled pixels that are found, labelled
+        pixels.
+
+    Raises:
+        InputError: as `confusion_counts`, or if the slack is negative or no number.
+    """
+    if not slack_px >= 0:
+        raise InputError(f"The slack must be a number of pixels from 0 up, not {slack_px}.")
+    confusion_counts(predicted, truth)
+    counts = np.zeros((len(truth), 4), dtype=np.int64)
+    for k, (found, labelled) in enumerate(zip(predicted > 0, truth > 0, strict=True)):
+        right, reached = found & near(labelled, slack_px), labelled & near(found, slack_px)
+        counts[k] = right.sum(), found.sum(), reached.sum(), labelled.sum()
+    return counts
+
+
+def relaxed_scores(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Relaxed precision, recall and F1 of (..., 4) counts of `relaxed_counts`, (..., 3).
+
+    F1 is the harmonic mean; 0 where nothing is right, NaN where there is no road in either mask.
+    """
+    right, found, reached, labelled = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+    p, r = _ratio(right, found), _ratio(reached, labelled)
+    product, total = np.nan_to_num(p * r), np.nan_to_num(p) + np.nan_to_num(r)
+    mean = 2 * product / np.where(total == 0, 1.0, total)
+    return np.stack([p, r, np.where(found + labelled == 0, np.nan, mean)], axis=-1)
+
+
+def near(mask: NDArray[np.bool_], reach_px: float) -> NDArray[np.bool_]:
+    """Where a pixel of the mask (rows, cols) lies within reach, between pixel centres."""
+    if not mask.any():
+        return np.zeros_like(mask)
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~mask)
+    return distance <= reach_px
 
 
 def road_scores(predicted: NDArray[Any], truth: NDArray[Any]) -> Scores:

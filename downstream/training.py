@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from rsaug.downstream.roadtiles import RoadTiles
 from rsaug.downstream.segmenter import RoadSegmenter, SegmenterConfig
 from rsaug.errors import InputError
-from rsaug.pipelines.train.loop import Stateful, resume, save_checkpoint, turn, warmup_cosine
+from rsaug.pipelines.train.loop import Loop, Schedule, seeded, turn, warmup_cosine
+from rsaug.pipelines.train.machine import Run
 
 
 @dataclass(frozen=True)
@@ -77,35 +77,37 @@ def train_segmenter(
             f"A segmenter is trained on split 'train' only, not on {tiles.split!r}: what it is "
             "measured on must be new to it."
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed, torch.device("cpu")):
         model = RoadSegmenter(config).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    checkpoint = out.with_name(out.name + ".ckpt")
     made_by: dict[str, object] = {
         "config": asdict(config),
         "recipe": asdict(recipe),
         "data": {"split": tiles.split, "tiles": len(tiles), "places": len(set(tiles.places))},
     }
-    parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer}
-    start = resume(checkpoint, parts, made_by)
+    schedule = Schedule(
+        steps=recipe.steps,
+        batch=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        factor=lambda step: warmup_cosine(step, recipe.steps, recipe.warmup),
+        weight_decay=recipe.weight_decay,
+    )
+    # bf16 convolutions are about twice as fast as fp32 on CPUs that have them.
+    run = Run(device="cpu", log_every=recipe.report_every, save_every=recipe.report_every)
+    loop = Loop(model, schedule, run, out, made_by, log)
     images, masks = torch.from_numpy(tiles.images), torch.from_numpy(tiles.masks)
-    began, losses = time.monotonic(), []
-    for step in range(start, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warmup_cosine(step, recipe.steps, recipe.warmup)
+
+    def losses(step: int, part: slice) -> dict[str, Tensor]:
         rng = np.random.default_rng((recipe.seed, step))
-        losses.append(_train_step(model, optimizer, *draw_batch(images, masks, recipe, rng)))
-        done = step + 1
-        if done % recipe.report_every == 0 or done == recipe.steps:
-            save_checkpoint(checkpoint, parts, done, made_by)
-            pace = (time.monotonic() - began) / (done - start)
-            log(f"step {done}: loss {np.mean(losses):.4f}, {pace:.2f} s/step")
-            losses.clear()
-    model.save(out)
-    (out / "training.json").write_text(json.dumps(made_by, indent=2) + "\n", encoding="utf-8")
+        x, y = draw_batch(images, masks, recipe, rng)
+        return {"loss": road_loss(loop.forward(x[part]).float(), y[part])}
+
+    def export() -> None:
+        model.save(out)
+        text = json.dumps(made_by, indent=2) + "\n"
+        (out / "training.json").write_text(text, encoding="utf-8")
+
+    loop.train(losses)
+    loop.finish(export)
     return model.eval()
 
 
@@ -145,17 +147,3 @@ def road_loss(logits: Tensor, masks: Tensor) -> Tensor:
     overlap = 2 * (probability * masks).sum() + 1
     dice = 1 - overlap / (probability.sum() + masks.sum() + 1)
     return binary_cross_entropy_with_logits(logits, masks) + dice
-
-
-def _train_step(
-    model: RoadSegmenter, optimizer: torch.optim.Optimizer, images: Tensor, masks: Tensor
-) -> float:
-    # bf16 convolutions are about twice as fast as fp32 on CPUs that have them.
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(images)
-    loss = road_loss(logits.float(), masks)
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    return loss.item()

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rsaug.cli import conditions, decouple, inspect, synth, train
+from rsaug.cli import (
+    conditions,
+    decouple,
+    evaluate,
+    inpaint,
+    inspect,
+    models,
+    restyle,
+    synth,
+    train,
+    upscale,
+)
 from rsaug.errors import RsaugError
 
 
@@ -35,7 +46,12 @@ app.command("synth")(synth.synth)
 app.command("conditions")(conditions.conditions)
 app.command("inspect")(inspect.inspect)
 app.command("decouple")(decouple.decouple)
+app.command("restyle")(restyle.restyle)
+app.command("inpaint")(inpaint.inpaint)
+app.command("upscale")(upscale.upscale)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:
