@@ -29,6 +29,11 @@ from rsaug.rasterfile import driver_of, opened
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a trained model."""
 
+EDITED_SOURCE_TYPE = (
+    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+)
+"""IPTC's term for media of which a trained model made a part, as by inpainting."""
+
 SOFTWARE = f"rsaug {__version__}"
 
 VOLATILE = ("model", "device", "dtype", "acceleration", "versions")
@@ -36,6 +41,10 @@ VOLATILE = ("model", "device", "dtype", "acceleration", "versions")
 its weights, which count by their hash, are called."""
 
 _KEY_TAG = "RSAUG_KEY"
+_GENERATED = (
+    "Synthetic image, made by a generative model from map data; not a photograph of this place."
+)
+_EDITED = "Real image, altered by a generative model; what it shows is in part invented."
 # Characters that XML 1.0 has no way to write (section 2.2).
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -52,6 +61,7 @@ class Provenance:
         variant: Which of the images of its tile it is, from 0.
         prompt: Text the model was given; empty for none.
         software: Name and version of the program.
+        source: Name of the real image that was edited; empty for one made from map data alone.
     """
 
     key: str
@@ -61,9 +71,17 @@ class Provenance:
     variant: int
     prompt: str = ""
     software: str = SOFTWARE
+    source: str = ""
 
     @classmethod
-    def of(cls, description: Mapping[str, object], key: str, seed: int, variant: int) -> Self:
+    def of(
+        cls,
+        description: Mapping[str, object],
+        key: str,
+        seed: int,
+        variant: int,
+        source: str = "",
+    ) -> Self:
         """The provenance of an image by a generator that describes itself as ``description``."""
         return cls(
             key=key,
@@ -72,23 +90,29 @@ class Provenance:
             seed=seed,
             variant=variant,
             prompt=str(description.get("prompt") or ""),
+            source=source,
         )
+
+    @property
+    def source_type(self) -> str:
+        """IPTC's term for how the image came to be."""
+        return EDITED_SOURCE_TYPE if self.source else DIGITAL_SOURCE_TYPE
 
     def tags(self) -> dict[str, str]:
         """The provenance as GDAL metadata."""
         tags = {
             "TIFFTAG_SOFTWARE": self.software,
-            "TIFFTAG_IMAGEDESCRIPTION": "Synthetic image, made by a generative model from map "
-            "data; not a photograph of this place.",
+            "TIFFTAG_IMAGEDESCRIPTION": _EDITED if self.source else _GENERATED,
             "RSAUG_SYNTHETIC": "YES",
-            "RSAUG_DIGITAL_SOURCE_TYPE": DIGITAL_SOURCE_TYPE,
+            "RSAUG_DIGITAL_SOURCE_TYPE": self.source_type,
             "RSAUG_MODEL": self.model,
             "RSAUG_WEIGHTS_SHA256": self.weights_sha256,
             "RSAUG_SEED": str(self.seed),
             "RSAUG_VARIANT": str(self.variant),
             _KEY_TAG: self.key,
         }
-        return tags | ({"RSAUG_PROMPT": self.prompt} if self.prompt else {})
+        more = {"RSAUG_PROMPT": self.prompt, "RSAUG_SOURCE": self.source}
+        return tags | {name: text for name, text in more.items() if text}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
@@ -104,6 +128,7 @@ class Provenance:
                 variant=int(tags["RSAUG_VARIANT"]),
                 prompt=tags.get("RSAUG_PROMPT", ""),
                 software=tags["TIFFTAG_SOFTWARE"],
+                source=tags.get("RSAUG_SOURCE", ""),
             )
         except (KeyError, ValueError):
             return None
@@ -112,7 +137,7 @@ class Provenance:
         """The provenance as an XMP packet (Adobe XMP, part 1: RDF/XML with attributes)."""
         fields = {
             "xmp:CreatorTool": self.software,
-            "Iptc4xmpExt:DigitalSourceType": DIGITAL_SOURCE_TYPE,
+            "Iptc4xmpExt:DigitalSourceType": self.source_type,
             "Iptc4xmpExt:AISystemUsed": self.model,
             "Iptc4xmpExt:AISystemVersionUsed": f"sha256:{self.weights_sha256}",
         }

@@ -17,6 +17,7 @@ from rsaug.errors import InputError
 from rsaug.grid import Tile, TileGrid, parse_crs
 from rsaug.provenance import (
     DIGITAL_SOURCE_TYPE,
+    EDITED_SOURCE_TYPE,
     Provenance,
     controls_key,
     image_key,
@@ -41,6 +42,17 @@ def write(path: Path, tags: dict[str, str], tile: Tile = TILE) -> Path:
 def test_provenance_is_read_back_from_the_file(tmp_path: Path, prompt: str) -> None:
     note = dataclasses.replace(NOTE, prompt=prompt)
     assert read_provenance(write(tmp_path / "a.tif", note.tags())) == note
+
+
+def test_an_edited_image_says_of_what(tmp_path: Path) -> None:
+    note = dataclasses.replace(NOTE, source="town & field.tif")
+    tags = note.tags()
+    assert read_provenance(write(tmp_path / "a.tif", tags)) == note
+    assert tags["RSAUG_DIGITAL_SOURCE_TYPE"] == note.source_type == EDITED_SOURCE_TYPE
+    assert f'"{EDITED_SOURCE_TYPE}"' in note.xmp()
+    assert NOTE.source_type == DIGITAL_SOURCE_TYPE
+    assert "Real image" in tags["TIFFTAG_IMAGEDESCRIPTION"]
+    assert "Real image" not in NOTE.tags()["TIFFTAG_IMAGEDESCRIPTION"]
 
 
 def test_a_file_of_somebody_else_says_nothing(tmp_path: Path) -> None:

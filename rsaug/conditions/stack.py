@@ -122,6 +122,10 @@ class ControlStack:
         kept = {name: self.slot(name) for name in self.given if name in names}
         return ControlStack.from_maps(self.maps.shape[1:], **kept)
 
+    def cut(self, box: tuple[slice, slice]) -> ControlStack:
+        """The stack on a part of its rows and columns."""
+        return ControlStack(self.maps[(slice(None), *box)], self.present)
+
     def slot(self, name: str) -> NDArray[np.float32]:
         """View of one slot's map, (3, rows, cols).
 

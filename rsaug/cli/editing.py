@@ -1,0 +1,238 @@
+"""What ``rsaug restyle``, ``inpaint`` and ``upscale`` share: options, running, the summary."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsaug.cli.layer_options import option, read_date
+from rsaug.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from rsaug.edit_plan import EditPlan
+    from rsaug.edits import Edit, EditOptions
+    from rsaug.pipelines.editing import CRSDiffEditor
+    from rsaug.progress import Progress
+
+IMAGES, LAYERS, MODEL, RESULTS = "Images", "Layers", "Model", "Results"
+_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+
+Images = Annotated[
+    list[Path], typer.Argument(help="Images of three bands of uint8.", metavar="IMAGE...")
+]
+Out = Annotated[
+    Path, typer.Option(help="Folder of the results.", metavar="DIR", rich_help_panel=RESULTS)
+]
+Gsd = Annotated[
+    float | None, option("--gsd", IMAGES, "Metres a pixel, where an image does not say.", "M")
+]
+Prompt = Annotated[str | None, option("--prompt", IMAGES, "What it should look like.", "TEXT")]
+NegativePrompt = Annotated[
+    str | None, option("--negative-prompt", IMAGES, "What it should not look like.", "TEXT")
+]
+Style = Annotated[str | None, option("--style", IMAGES, "Image to take the look of.", "IMAGE")]
+StyleStrength = Annotated[
+    float, typer.Option(help="How much of the style to take.", metavar="X", rich_help_panel=IMAGES)
+]
+Date = Annotated[
+    str | None, option("--date", IMAGES, "Date to imitate.", "2024-06-01", "that of the image")
+]
+Seed = Annotated[
+    int, typer.Option(help="Same seed, same images.", metavar="N", rich_help_panel=IMAGES)
+]
+Roads = Annotated[
+    str | None, option("--roads", LAYERS, "Roads: lines with OpenStreetMap tags.", "LAYER")
+]
+Landcover = Annotated[
+    str | None,
+    option("--landcover", LAYERS, "Land cover: areas with OSM tags or a class.", "LAYER"),
+]
+Buildings = Annotated[
+    str | None, option("--buildings", LAYERS, "Buildings: areas, whatever their tags.", "LAYER")
+]
+Dem = Annotated[Path | None, option("--dem", LAYERS, "Raster of the ground's heights.", "FILE")]
+Dsm = Annotated[
+    Path | None, option("--dsm", LAYERS, "Raster of heights with all that stands there.", "FILE")
+]
+HeightRange = Annotated[
+    str | None,
+    option(
+        "--height-range",
+        LAYERS,
+        "Heights that are darkest and lightest.",
+        "LOW,HIGH",
+        "of the images together",
+    ),
+]
+Controls = Annotated[
+    str | None,
+    option(
+        "--controls",
+        LAYERS,
+        "Control maps for the model: mlsd,hed,sketch,road,depth,seg.",
+        "NAMES",
+        "those of the layers",
+    ),
+]
+Extractors = Annotated[
+    list[str] | None,
+    option(
+        "--extractor",
+        LAYERS,
+        "What reads a map off the image, as in hed=offline; may be given for each.",
+        "SLOT=NAME",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    option("--labels", LAYERS, "Label files to carry over: a folder, or the one.", "DIR|FILE"),
+]
+Model = Annotated[
+    str, typer.Option(help="A model's folder or hub id.", metavar="MODEL", rich_help_panel=MODEL)
+]
+Steps = Annotated[int | None, option("--steps", MODEL, "Denoising steps.", "N", "the model's own")]
+Guidance = Annotated[
+    float | None,
+    option("--guidance", MODEL, "Guidance scale of text and style; 1 is none.", "X", "the model's"),
+]
+ControlGuidance = Annotated[
+    float | None,
+    option(
+        "--control-guidance", MODEL, "Guidance scale of the maps; 1 is none.", "X", "the model's"
+    ),
+]
+Device = Annotated[
+    str | None, option("--device", MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one")
+]
+
+_OF_MODEL = (
+    "model",
+    "steps",
+    "guidance",
+    "control_guidance",
+    "device",
+    "prompt",
+    "negative_prompt",
+    "style",
+    "style_strength",
+)
+
+
+def run_edit(edit: Edit, given: dict[str, Any]) -> None:
+    """Edit images with a display of progress, and say what came of it.
+
+    Args:
+        edit: What is done.
+        given: The command's options by name, but for those of the edit.
+
+    Raises:
+        InputError: if an input or an option cannot be used.
+        OutputError: if something cannot be written.
+        typer.Exit: when stopped by Ctrl-C.
+    """
+    from rsaug.cli.display import Display
+    from rsaug.edit_plan import plan_edits
+    from rsaug.editing import run_edits
+    from rsaug.pipelines.extractors.networks import networks
+
+    of_model = {name: given.pop(name) for name in _OF_MODEL}
+    options = _options(edit, given)
+    began = time.monotonic()
+    with Display() as display, warnings.catch_warnings():
+        # What diffusers will rename one day is no news to who wants images.
+        warnings.filterwarnings("ignore", module=r"diffusers\.")
+        try:
+            display.status("Reading the images")
+            from rsaug.decoupling import offline_operators
+
+            plan = plan_edits(options, (*networks(), *offline_operators()))
+            display.status("Loading the model")
+            editor = _load_editor(edit, options, of_model)
+            progress = run_edits(plan, editor, display.progress, display.note)
+        except OutputError as error:
+            raise OutputError(f"{error} {display.where_it_stands}") from error
+        except KeyboardInterrupt as interrupt:
+            display.note(f"Stopped. {display.where_it_stands}")
+            raise typer.Exit(_INTERRUPTED) from interrupt
+    _summary(plan, progress, time.monotonic() - began)
+
+
+def _options(edit: Edit, given: dict[str, Any]) -> EditOptions:
+    from rsaug.conditions.depth import read_height_range
+    from rsaug.edits import EditOptions
+
+    values = dict(given)
+    values["images"] = tuple(values["images"])
+    values["extractors"] = _named(values.pop("extractor", None) or ())
+    if values.get("date") is not None:
+        values["date"] = read_date(values["date"])
+    if values.get("height_range") is not None:
+        values["height_range"] = read_height_range(values["height_range"])
+    return EditOptions(edit=edit, **values)
+
+
+def _named(asked: Sequence[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for text in asked:
+        slot, equals, name = text.partition("=")
+        if not (slot and equals and name):
+            raise InputError(f"--extractor {text!r} is not SLOT=NAME, as in hed=offline.")
+        if slot in names:
+            raise InputError(f"--extractor is given twice for {slot}; give it once.")
+        names[slot] = name
+    return names
+
+
+def _load_editor(edit: Edit, options: EditOptions, of_model: dict[str, Any]) -> CRSDiffEditor:
+    from diffusers.utils import logging
+
+    from rsaug.pipelines.canvas import WINDOW_PX
+    from rsaug.pipelines.editing import CRSDiffEditor
+    from rsaug.pipelines.generate import Settings, load_generator
+
+    # The display has a bar of its own.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    settings = Settings(
+        prompt=of_model["prompt"] or "",
+        negative_prompt=of_model["negative_prompt"] or "",
+        style_strength=of_model["style_strength"],
+        date=options.date,
+        steps=of_model["steps"],
+        guidance=of_model["guidance"],
+        control_guidance=of_model["control_guidance"],
+    )
+    style = of_model["style"]
+    generator = load_generator(
+        of_model["model"],
+        settings,
+        style=Path(style) if style else None,
+        device=of_model["device"],
+        tile_size=WINDOW_PX,
+    )
+    return CRSDiffEditor(generator, edit)
+
+
+def _summary(plan: EditPlan, progress: Progress, seconds: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rsaug.progress import in_words
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row("folder", Text(str(plan.options.out), style="bold"))
+    kept = f", {progress.kept} were there" if progress.kept else ""
+    grid.add_row("images", f"{progress.total} ({progress.made} made now{kept})")
+    grid.add_row("time", in_words(seconds))
+    for slot in plan.controls:
+        read = plan.extractors.get(slot)
+        grid.add_row(slot, Text("layers" if read is None else read.made_by))
+    Console(highlight=False, soft_wrap=True).print(grid)
