@@ -101,12 +101,8 @@ class SpatialSelfAttention(nn.Module):
         """Attended ``x``, same shape (n, channels, h, w)."""
         convs = (self.query, self.key, self.value)
         q, k, v = (conv(x).flatten(2).transpose(1, 2).contiguous() for conv in convs)
-        if x.device.type == "cpu":
-            out = _attend_in_blocks(q, k, v)
-        else:
-            out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], scale=1.0)[
-                :, 0
-            ]
+        on_cpu = x.device.type == "cpu"
+        out = _attend_in_blocks(q, k, v) if on_cpu else _attend_fused(q, k, v)
         return x + out.transpose(1, 2).reshape(x.shape)
 
 
@@ -235,6 +231,8 @@ class LocalAdapter(ModelMixin, ConfigMixin):
             UNet as it is. Where all is trained from scratch, that only holds the controls back.
     """
 
+    _supports_gradient_checkpointing = True
+
     @register_to_config
     def __init__(
         self,
@@ -253,6 +251,7 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         zero_init: bool = True,
     ) -> None:
         super().__init__()
+        self.gradient_checkpointing = False
         widths, targets = tuple(block_out_channels), tuple(residual_channels or block_out_channels)
         lengths = {len(widths), len(targets), len(attention_levels), len(inject_channels)}
         if len(lengths) != 1:
@@ -346,23 +345,35 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         x = self.conv_in(sample)
         taps = [x]
         for k, level in enumerate(self.levels):
-            taps += level(x, temb, encoder_hidden_states, modulation[2 * k : 2 * k + 2])
+            inputs = x, temb, encoder_hidden_states, modulation[2 * k : 2 * k + 2]
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                taps += self._gradient_checkpointing_func(level, *inputs)
+            else:
+                taps += level(*inputs)
             x = taps[-1]
         x = self.mid(x, temb, encoder_hidden_states)
         down = tuple(conv(tap) for conv, tap in zip(self.down_outputs, taps, strict=True))
         return AdapterOutput(down, self.mid_output(x))
 
 
+def _attend_fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Unscaled attention (n, length, dim), whose logits are never all held."""
+    q, k, v = (t[:, None] for t in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0]
+
+
 def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Unscaled attention (n, length, dim) on a CPU, a block of queries at a time.
 
     Torch's fused CPU kernel wants one width for all three, eight times that of our queries; padded
-    so far it is slower than this. Logits are float32, as in fused kernels: unscaled, they pass what
-    half precision can hold.
+    so far it is slower than this. Logits are float32, as in fused kernels: unscaled, they may pass
+    what float16 can hold.
     """
     rows = max(16, _BLOCK_LOGITS // key.shape[1])
     keys = key.float().transpose(1, 2)
-    blocks = (torch.softmax(q.float() @ keys, -1).to(value.dtype) for q in query.split(rows, 1))
+    blocks = (
+        torch.softmax(q.float() @ keys, -1).to(value.dtype) for q in torch.split(query, rows, 1)
+    )
     return torch.cat([block @ value for block in blocks], 1)
 
 

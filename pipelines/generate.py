@@ -308,7 +308,7 @@ def load_generator(
     where = pick_device(device)
     acceleration = (acceleration or Acceleration()).resolved(where)
     acceleration.check(where)
-    folder = _model_folder(model)
+    folder = model_folder(model)
     look = _read_style(style) if style else None
     pipe = load_pipeline(folder, where, acceleration)
     side = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
@@ -373,7 +373,12 @@ def _is_trusted(library: str) -> bool:
     return library.startswith(_TRUSTED_LIBRARIES) or library in {"diffusers", "transformers"}
 
 
-def _model_folder(model: str) -> Path:
+def model_folder(model: str) -> Path:
+    """The folder of a model: ``default``, one here, or what is fetched from the hub.
+
+    Raises:
+        InputError: if there is none.
+    """
     if model == "default":
         return DEFAULT_MODEL
     folder = Path(model)

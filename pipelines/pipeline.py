@@ -59,7 +59,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         default_guidance: guidance scale when the caller does not say.
     """
 
-    model_cpu_offload_seq = "text_encoder->image_encoder->local_adapter->unet->vae"
+    model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
     _optional_components: ClassVar = ["tokenizer", "image_encoder"]
     _callback_tensor_inputs: ClassVar = ["latents"]
 

@@ -11,7 +11,7 @@ from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.presets import Preset, make_networks
 from rsaug.pipelines.text import CaptionEncoder
-from rsaug.pipelines.train.generator import make_scheduler
+from rsaug.pipelines.train.recipe import make_scheduler
 
 SIDE = 64
 RANGES = ((2016.0, 2020.0), None, None, (0.5, 1.0), None, (30.0, 40.0), None)

@@ -7,7 +7,6 @@ convolution, exactly, and the saved model is a plain :class:`diffusers.Autoencod
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,17 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderDC
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rsaug.pipelines.train.loop import (
-    Ema,
-    Stateful,
-    resume,
-    save_checkpoint,
-    turn,
-    warmup_cosine,
-)
+from rsaug.pipelines.train.checkpoint import digest_of
+from rsaug.pipelines.train.loop import Loop, Schedule, seeded, turn, warmup_cosine
 from rsaug.pipelines.train.losses import LPIPS
+from rsaug.pipelines.train.machine import Run
 
 
 @dataclass(frozen=True)
@@ -83,8 +78,10 @@ def to_unit(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def sample_crops(chips: Tensor, recipe: AutoencoderRecipe, rng: np.random.Generator) -> Tensor:
-    """A batch of random crops, turned, mirrored and shifted in colour; float in [-1, 1]."""
+def sample_crops(
+    chips: Tensor, recipe: AutoencoderRecipe, rng: np.random.Generator, part: slice = slice(None)
+) -> Tensor:
+    """Random crops, turned, mirrored and shifted in colour; a ``part`` of a batch, in [-1, 1]."""
     size, limit = recipe.crop, chips.shape[1] - recipe.crop + 1
     crops = []
     for k in rng.integers(len(chips), size=recipe.batch):
@@ -95,91 +92,42 @@ def sample_crops(chips: Tensor, recipe: AutoencoderRecipe, rng: np.random.Genera
             gain = torch.as_tensor(rng.uniform(0.8, 1.2, (1, 3, 1, 1)), dtype=torch.float32)
             crop = ((crop + 1) * gain - 1 + float(rng.uniform(-0.1, 0.1))).clamp(-1, 1)
         crops.append(crop)
-    return torch.cat(crops)
+    return torch.cat(crops[part])
 
 
-class Trainer:
-    """Model, optimiser and average of one training run; resumes from its checkpoint.
+class Autoencoding(nn.Module):
+    """Images to what the autoencoder makes of them, and how far that looks from them.
 
     Args:
-        out: folder of the finished model; the checkpoint goes beside it as ``<out>.ckpt``.
-        lpips_weights: safetensors file of :class:`LPIPS`, or None to train on L1 alone.
-        recipe: sizes and schedule.
-        device: where to train.
+        recipe: sizes.
+        lpips_weights: safetensors file of :class:`LPIPS`, or None for no perceptual distance.
     """
 
-    def __init__(
-        self, out: Path, lpips_weights: Path | None, recipe: AutoencoderRecipe, device: torch.device
-    ) -> None:
-        torch.manual_seed(recipe.seed)
-        self.out, self.recipe, self.device = out, recipe, device
-        self.model = make_autoencoder(recipe).to(device, memory_format=torch.channels_last)
-        self.norm = nn.BatchNorm2d(recipe.latent_channels, affine=False, momentum=0.02).to(device)
-        self.lpips = LPIPS(lpips_weights).to(device) if lpips_weights else None
-        self.ema = Ema(self.model.parameters(), recipe.ema_decay)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=recipe.weight_decay,
-        )
-        self.checkpoint = out.with_name(out.name + ".ckpt")
-        self._parts: dict[str, Stateful] = {
-            "model": self.model,
-            "norm": self.norm,
-            "optimizer": self.optimizer,
-            "ema": self.ema,
-        }
-        self._made_by = {"recipe": asdict(recipe), "lpips": lpips_weights is not None}
-        self.step = resume(self.checkpoint, self._parts, self._made_by)
+    def __init__(self, recipe: AutoencoderRecipe, lpips_weights: Path | None) -> None:
+        super().__init__()
+        self.model = make_autoencoder(recipe)
+        self.norm = nn.BatchNorm2d(recipe.latent_channels, affine=False, momentum=0.02)
+        self.lpips = LPIPS(lpips_weights) if lpips_weights else None
 
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(self.checkpoint, self._parts, self.step, self._made_by)
-
-    def train_step(self, x: Tensor, rng: torch.Generator) -> tuple[float, float]:
-        """One optimisation step on images (n, 3, h, w) in [-1, 1]; the L1 and the LPIPS loss."""
-        recipe = self.recipe
-        factor = warmup_cosine(self.step, recipe.steps, recipe.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * factor
-        x = x.to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            z = self.norm(self.model.encode(x).latent.float())
-            # A latent that bears noise makes a decoder that forgives the denoiser's errors.
-            amount = torch.rand(len(z), 1, 1, 1, generator=rng) * recipe.latent_noise
-            noise = amount * torch.randn(z.shape, generator=rng)
-            y = self.model.decode(z + noise.to(self.device)).sample
-            perceptual = self.lpips(y, x).mean() if self.lpips else x.new_zeros(())
-        l1 = (y.float() - x).abs().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(l1 + recipe.lpips_weight * perceptual)
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.ema.update()
-        self.step += 1
-        return l1.item(), perceptual.item()
-
-    def export(self) -> AutoencoderDC:
-        """Save the averaged model to ``out``, its latent normalised, and return it."""
-        self.ema.swap()
-        fold_norm(self.model, self.norm)
-        self.model.save_pretrained(self.out)
-        return self.model
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, 3, h, w) decoded from the latents of ``x`` and ``noise``; the distance ()."""
+        z = self.norm(self.model.encode(x).latent.float())
+        y = self.model.decode(z + noise).sample
+        return y, self.lpips(y, x).mean() if self.lpips else x.new_zeros(())
 
 
 def train_autoencoder(
-    chips: np.ndarray,
+    chips: NDArray[np.uint8],
     out: Path,
     lpips_weights: Path | None,
     recipe: AutoencoderRecipe,
     log: Callable[[str], None],
     *,
-    device: torch.device,
-    log_every: int = 50,
-    save_every: int = 250,
+    run: Run | None = None,
 ) -> AutoencoderDC:
     """Train on ``chips`` and save to ``out``; resumes what is there.
+
+    In several processes the latent is normalised by each process's part of a batch.
 
     Args:
         chips: training images, (n, size, size, 3) uint8.
@@ -187,27 +135,54 @@ def train_autoencoder(
         lpips_weights: safetensors file of :class:`LPIPS`, or None to train on L1 alone.
         recipe: sizes and schedule.
         log: where progress lines go.
-        device: where to train.
-        log_every: steps between lines.
-        save_every: steps between checkpoints.
+        run: device, precision and how often something is written.
 
     Returns:
         The averaged model, its latent normalised by channel.
+
+    Raises:
+        InputError: for a run that cannot be, or a checkpoint of another run.
     """
-    trainer = Trainer(out, lpips_weights, recipe, device)
+    with seeded(recipe.seed, torch.device("cpu")):
+        network = Autoencoding(recipe, lpips_weights)
+    network.model.to(memory_format=torch.channels_last)
+    loop = Loop(
+        network,
+        Schedule(
+            steps=recipe.steps,
+            batch=recipe.batch,
+            learning_rate=recipe.learning_rate,
+            factor=lambda step: warmup_cosine(step, recipe.steps, recipe.warmup),
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.99),
+            ema_decay=recipe.ema_decay,
+        ),
+        run or Run(log_every=50, save_every=250),
+        out,
+        {"recipe": asdict(recipe), "lpips": lpips_weights is not None, "data": digest_of(chips)},
+        log,
+    )
     pool = torch.from_numpy(chips)
-    losses: list[tuple[float, float]] = []
-    began, first = time.monotonic(), trainer.step
-    while trainer.step < recipe.steps:
+    side = recipe.crop // 2 ** (len(recipe.widths) - 1)
+    shape = (recipe.batch, recipe.latent_channels, side, side)
+
+    def losses(step: int, part: slice) -> dict[str, Tensor]:
         # Keyed by the step, so that a resumed run sees what an uninterrupted one would.
-        draw = np.random.default_rng((recipe.seed, trainer.step))
-        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        losses.append(trainer.train_step(sample_crops(pool, recipe, draw), noise))
-        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
-            trainer.save()
-        if trainer.step % log_every == 0:
-            pace = (time.monotonic() - began) / (trainer.step - first)
-            l1, perceptual = np.mean(losses, axis=0)
-            log(f"step {trainer.step}: l1 {l1:.4f} lpips {perceptual:.4f} {pace:.2f} s/step")
-            losses.clear()
-    return trainer.export()
+        draw = np.random.default_rng((recipe.seed, step))
+        rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        x = sample_crops(pool, recipe, draw, part)
+        x = x.to(loop.device, memory_format=torch.channels_last)
+        # A latent that bears noise makes a decoder that forgives the denoiser's errors.
+        amount = torch.rand(recipe.batch, 1, 1, 1, generator=rng) * recipe.latent_noise
+        noise = amount * torch.randn(shape, generator=rng)
+        y, perceptual = loop.forward(x, noise[part].to(loop.device))
+        l1 = (y.float() - x).abs().mean()
+        return {"loss": l1 + recipe.lpips_weight * perceptual, "l1": l1, "lpips": perceptual}
+
+    def export() -> None:
+        fold_norm(network.model, network.norm)
+        network.model.save_pretrained(out)
+
+    loop.train(losses)
+    loop.finish(export)
+    return network.model

@@ -1,281 +1,223 @@
 """Train the denoiser and the adapters of a CRS-Diff model on tiles of one's own.
 
-v-prediction (Salimans & Ho 2022) on a cosine schedule with zero terminal SNR (Lin et al. 2024), the
-loss weighted by min-SNR (Hang et al. 2023) with a floor of one, averaged weights.
+The default model: all networks at once from scratch, v-prediction (Salimans & Ho 2022) on a cosine
+schedule with zero terminal SNR (Lin et al. 2024), the loss weighted by min-SNR (Hang et al. 2023)
+with a floor of one, averaged weights. A model that is there is trained on as CRS-Diff is, in two
+phases: its denoiser on text, then its condition networks under a denoiser that stays as it is.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderDC, DDIMScheduler
+from diffusers import AutoencoderDC, AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rsaug.pipelines.generate import SCHEDULERS
-from rsaug.pipelines.metadata import MetadataRanges
+from rsaug.conditions.stack import SLOTS
+from rsaug.errors import InputError
+from rsaug.pipelines.content import clip_pixels
 from rsaug.pipelines.pipeline import CRSDiffPipeline
-from rsaug.pipelines.presets import DEFAULT, Preset, make_networks
-from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
-from rsaug.pipelines.train.examples import Batch, ConditionMix, LatentCache, draw_batch
-from rsaug.pipelines.train.loop import Ema, Stateful, resume, save_checkpoint, seeded
+from rsaug.pipelines.train.checkpoint import digest_of
+from rsaug.pipelines.train.examples import KNOWN_SLOTS, ImageCache, draw_batch
+from rsaug.pipelines.train.loop import Loop, Schedule, seeded
+from rsaug.pipelines.train.lora import ADAPTED, Lora
+from rsaug.pipelines.train.machine import Run
+from rsaug.pipelines.train.models import (
+    fit_metadata,
+    metadata_ranges,
+    new_pipeline,
+    save_half,
+)
+from rsaug.pipelines.train.networks import PARTS, GeneratorNetworks
+from rsaug.pipelines.train.objective import Objective
 from rsaug.pipelines.train.pack import Pack
+from rsaug.pipelines.train.recipe import GeneratorRecipe, learning_rate_factor
+from rsaug.pipelines.train.validation import Validation
 
 # What may change when a run is taken up again.
 _FREE = ("steps", "sampler", "sampling_steps", "guidance")
 
 
-@dataclass(frozen=True)
-class GeneratorRecipe:
-    """How the denoiser is trained; the defaults made the shipped one.
-
-    Attributes:
-        steps: optimisation steps; the learning rate falls over the last quarter, so a run may be
-            given more of them until then.
-        batch: samples a step.
-        min_snr: upper bound on a sample's weight in signal space; the lower one is 1.
-        mix: which conditions a sample sees.
-        preset: sizes of the networks.
-        sampler: scheduler of the finished pipeline, by its name in `SCHEDULERS`.
-        sampling_steps: denoising steps of the finished pipeline when its caller does not say.
-        guidance: its guidance scale when its caller does not say.
-    """
-
-    steps: int = 3600
-    batch: int = 16
-    warmup: int = 100
-    learning_rate: float = 6e-4
-    weight_decay: float = 1e-2
-    ema_decay: float = 0.998
-    min_snr: float = 5.0
-    seed: int = 0
-    mix: ConditionMix = field(default_factory=ConditionMix)
-    preset: Preset = DEFAULT
-    sampler: str = "dpm++"
-    sampling_steps: int = 12
-    guidance: float = 2.0
-
-
-def make_scheduler() -> DDIMScheduler:
-    """The noise schedule that the default model is trained on."""
-    return DDIMScheduler(
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        clip_sample=False,
-    )
-
-
-def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, constant, then linear to zero over the last quarter."""
-    return min(1.0, (step + 1) / warmup, (steps - step) / max(1, steps // 4))
-
-
-def metadata_ranges(metadata: np.ndarray) -> MetadataRanges:
-    """Range of each field over examples (n, 7); None for one that is not known of any."""
-    ranges: list[tuple[float, float] | None] = []
-    for column in metadata.T:
-        known = column[~np.isnan(column)]
-        low, high = (round(float(f(known)), 4) for f in (np.min, np.max)) if known.size else (0, 0)
-        ranges.append((low, high) if known.size else None)
-    return tuple(ranges)
-
-
 class Trainer:
-    """Networks, optimiser and averages of one training run; resumes from its checkpoint.
+    """One training run of a generator; resumes from its checkpoint.
 
     Args:
         pack: training examples.
-        vae: trained autoencoder, frozen.
-        out: folder of the finished pipeline; the checkpoint goes beside it as ``<out>.ckpt``.
+        weights: (n,) how often each example is drawn; need not sum to one.
+        start: the model to train, in place; or the autoencoder of a new one.
+        out: folder of the finished pipeline.
         recipe: schedule and sizes.
-        device: where to train.
+        run: device and the like.
+        log: where progress lines go.
     """
 
     def __init__(
         self,
         pack: Pack,
-        vae: AutoencoderDC,
+        weights: NDArray[np.float64],
+        start: CRSDiffPipeline | AutoencoderDC | AutoencoderKL,
         out: Path,
         recipe: GeneratorRecipe,
-        device: torch.device,
+        run: Run,
+        log: Callable[[str], None],
     ) -> None:
-        torch.manual_seed(recipe.seed)
-        self.vae, self.out, self.recipe, self.device = vae, out, recipe, device
-        words = learn_vocabulary(text for texts in pack.captions for text in texts)
-        preset = recipe.preset.fitted(vae.config.latent_channels, metadata_ranges(pack.metadata))
-        unet, adapter, metadata, content = make_networks(preset)
-        text = CaptionEncoder(words, dim=unet.config.cross_attention_dim)
-        self.parts: dict[str, Any] = {
-            "unet": unet,
-            "local_adapter": adapter,
-            "metadata_embedding": metadata,
-            "content_adapter": content,
-            "text_encoder": text,
-        }
-        self.networks = nn.ModuleDict(self.parts).to(device).to(memory_format=torch.channels_last)
-        self.scheduler = make_scheduler()
-        self.ema = Ema(self.networks.parameters(), recipe.ema_decay)
-        self.optimizer = torch.optim.AdamW(
-            self.networks.parameters(),
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=recipe.weight_decay,
+        self.pack, self.out, self.recipe = pack, out, recipe
+        made_by = _made_by(pack, weights, start, recipe)
+        is_model = isinstance(start, CRSDiffPipeline)
+        self.pipe = start if is_model else new_pipeline(pack, start, recipe)
+        if is_model:
+            self.pack = _fitted(pack, start, log)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.odds = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+        self.objective = Objective(self.pipe.scheduler, recipe.min_snr)
+        networks = GeneratorNetworks(self.pipe, recipe.phase, text=recipe.train_text)
+        self.lora = _add_lora(networks, recipe)
+        if run.checkpointing:
+            for part in (self.pipe.unet, self.pipe.local_adapter):
+                part.enable_gradient_checkpointing()
+        self.loop = Loop(
+            networks.to(memory_format=torch.channels_last),
+            Schedule(
+                steps=recipe.steps,
+                batch=recipe.batch,
+                learning_rate=recipe.learning_rate,
+                factor=lambda step: learning_rate_factor(step, recipe.steps, recipe.warmup),
+                weight_decay=recipe.weight_decay,
+                betas=(0.9, 0.99),
+                ema_decay=recipe.ema_decay,
+            ),
+            run,
+            out,
+            made_by,
+            log,
         )
-        self.checkpoint = out.with_name(out.name + ".ckpt")
-        self._parts: dict[str, Stateful] = {
-            "networks": self.networks,
-            "optimizer": self.optimizer,
-            "ema": self.ema,
-        }
-        self._made_by = {
-            "recipe": {k: v for k, v in asdict(recipe).items() if k not in _FREE},
-            "vocabulary": words,
-            "examples": len(pack),
-        }
-        self.step = resume(self.checkpoint, self._parts, self._made_by)
+        self.cache = self._cache(full=run.precision == "no")
 
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(self.checkpoint, self._parts, self.step, self._made_by)
-
-    def predict(self, noisy: Tensor, timesteps: Tensor, batch: Batch) -> Tensor:
-        """The networks' v for noisy latents (n, c, h, w) at ``timesteps`` (n,)."""
-        net = self.parts
-        with torch.autocast(self.device.type, torch.bfloat16):
-            text = net["text_encoder"](net["text_encoder"].tokenize(batch.prompts).to(self.device))
-            context = torch.cat([text, net["content_adapter"](batch.content)], 1)
-            adapter = net["local_adapter"]
-            modulation = adapter.encode_controls(batch.controls, batch.present)
-            residuals = adapter(noisy, timesteps, context, modulation)
-            out = net["unet"](
-                noisy,
-                timesteps,
-                context,
-                class_labels=net["metadata_embedding"](batch.metadata),
-                down_block_additional_residuals=list(residuals.down),
-                mid_block_additional_residual=residuals.mid,
-            ).sample
-        prediction: Tensor = out.float()
-        return prediction
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Weighted v-loss of a batch at timesteps spread evenly over the schedule."""
-        count, steps = len(batch.latents), self.scheduler.config.num_train_timesteps
-        # One timestep from each of n equal parts: less variance than n independent ones.
-        spread = (torch.arange(count) + torch.rand(count)) / count
-        timesteps = (spread * steps).long().to(self.device)
-        noise = torch.randn(batch.latents.shape).to(self.device)
-        noisy = self.scheduler.add_noise(batch.latents, noise, timesteps)
-        alpha = self.scheduler.alphas_cumprod.to(self.device)[timesteps].view(-1, 1, 1, 1)
-        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * batch.latents
-        snr = alpha / (1 - alpha)
-        weight = snr.clamp(1.0, self.recipe.min_snr) / (snr + 1)
-        error = (self.predict(noisy, timesteps, batch) - target).pow(2)
-        loss: Tensor = (weight * error).mean()
-        return loss
-
-    def train_step(self, batch: Batch) -> float:
-        """One optimisation step; the loss."""
-        factor = learning_rate_factor(self.step, self.recipe.steps, self.recipe.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * factor
-        self.networks.train()
+    def losses(self, step: int, part: slice) -> Mapping[str, Tensor]:
+        """The loss of a part of a step's batch."""
+        recipe, device = self.recipe, self.loop.device
         # Keyed by the step, so that a resumed run goes on as an uninterrupted one would.
-        with seeded(self.recipe.seed * 1_000_003 + self.step, self.device):
-            loss = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
-        self.optimizer.step()
-        self.ema.update()
-        self.step += 1
-        return loss.item()
+        draw = np.random.default_rng((recipe.seed, step))
+        batch = draw_batch(
+            self.pack, self.cache, self.odds, recipe.mix, recipe.batch, draw, part
+        ).to(device)
+        with seeded(recipe.seed * 1_000_003 + step, device):
+            noisy, timesteps, target, weight = self.objective.draw(
+                batch.latents, batch.part, batch.total
+            )
+            error = (self.loop.forward(noisy, timesteps, batch).float() - target).pow(2)
+            return {"loss": (weight * error).mean()}
 
-    def pipeline(self) -> CRSDiffPipeline:
-        """A pipeline on the live networks; swap the averages in around its use."""
-        self.networks.eval()
-        recipe = self.recipe
-        return CRSDiffPipeline(
-            vae=self.vae,
-            scheduler=SCHEDULERS[recipe.sampler].from_config(self.scheduler.config),
-            guide_controls=True,
-            trained_controls=list(recipe.mix.slots),
-            default_steps=recipe.sampling_steps,
-            default_guidance=recipe.guidance,
-            **self.parts,
-        )
+    def export(self) -> None:
+        """Save the pipeline in half precision to ``out``; low-rank updates also by themselves."""
+        if self.lora:
+            self.lora.save(self.out)
+            self.lora.merge()
+        if self.recipe.phase != "text":
+            learned = set(self.recipe.mix.slots) & set(KNOWN_SLOTS)
+            known = learned | set(self.pipe.config.trained_controls)
+            self.pipe.register_to_config(trained_controls=[s for s in SLOTS if s in known])
+        save_half(self.pipe, self.out)
 
-    def export(self) -> CRSDiffPipeline:
-        """Save the averaged pipeline in half precision to ``out`` and return it as loaded."""
-        self.ema.swap()
-        save_half(self.pipeline(), self.out)
-        self.ema.swap()
-        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
-            self.out, use_safetensors=True, low_cpu_mem_usage=False
-        )
-        return pipe
+    def _cache(self, *, full: bool) -> ImageCache:
+        pipe, device = self.pipe, self.loop.device
+        pipe.vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        embed: Callable[[Tensor], Tensor] | None = None
+        if pipe.image_encoder is not None:
+            encoder = pipe.image_encoder.eval().requires_grad_(False).to(device)
+
+            def embed(images: Tensor) -> Tensor:
+                embedded: Tensor = encoder(clip_pixels(images)).image_embeds
+                return embedded
+
+        elif not pipe.reads_content:
+            width = pipe.content_adapter.config.content_dim
+
+            def embed(images: Tensor) -> Tensor:
+                return images.new_zeros(len(images), width)
+
+        return ImageCache(self.pack.rgb, pipe.encode_images, device, embed, full=full)
 
 
-def save_half(pipe: CRSDiffPipeline, out: Path) -> None:
-    """Save a copy of the pipeline in half precision, without a word on where its parts lay."""
-    copy.deepcopy(pipe).to(torch.float16).save_pretrained(out)
-    for path in out.rglob("*.json"):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if config.pop("_name_or_path", None) is not None:
-            text = json.dumps(config, indent=2, sort_keys=True)
-            path.write_text(f"{text}\n", encoding="utf-8")
+def _fitted(pack: Pack, pipe: CRSDiffPipeline, log: Callable[[str], None]) -> Pack:
+    """Examples with metadata that a trained model can read."""
+    embedding = pipe.metadata_embedding
+    if not any(embedding.config.ranges):
+        # On a base that knows no metadata they are those of the examples.
+        embedding.register_to_config(ranges=metadata_ranges(pack.metadata))
+    metadata, strange = fit_metadata(embedding, pack.metadata)
+    for name, count in strange.items():
+        log(f"of metadata {name}, {count} of {len(pack)} values are unknown to the model")
+    return replace(pack, metadata=metadata)
+
+
+def _add_lora(networks: GeneratorNetworks, recipe: GeneratorRecipe) -> Lora | None:
+    if not recipe.lora_rank:
+        return None
+    if recipe.train_text:
+        raise InputError("With low-rank updates the text encoder stays as it is.")
+    names = tuple(name for name in ADAPTED if name not in networks.frozen)
+    networks.frozen = [name for name in PARTS if name not in names]
+    with seeded(recipe.seed, torch.device("cpu")):
+        return Lora(networks, names, recipe.lora_rank)
+
+
+def _made_by(
+    pack: Pack,
+    weights: NDArray[np.float64],
+    start: CRSDiffPipeline | nn.Module,
+    recipe: GeneratorRecipe,
+) -> dict[str, object]:
+    """What decides a run besides its length."""
+    parts = start.components.values() if isinstance(start, CRSDiffPipeline) else [start]
+    arrays = [values for values in vars(pack).values() if isinstance(values, np.ndarray)]
+    return {
+        "recipe": {k: v for k, v in asdict(recipe).items() if k not in _FREE},
+        "start": digest_of(*(part for part in parts if isinstance(part, nn.Module))),
+        "data": digest_of(*arrays, repr(pack.captions), np.asarray(weights, dtype=np.float64)),
+    }
 
 
 def train_generator(
     pack: Pack,
-    weights: np.ndarray,
-    vae: AutoencoderDC,
+    weights: NDArray[np.float64],
+    start: CRSDiffPipeline | AutoencoderDC | AutoencoderKL,
     out: Path,
     recipe: GeneratorRecipe,
     log: Callable[[str], None],
     *,
-    device: torch.device,
-    log_every: int = 25,
-    save_every: int = 200,
+    run: Run | None = None,
+    validation: Validation | None = None,
 ) -> CRSDiffPipeline:
     """Train on ``pack`` and save the pipeline to ``out``; resumes what is there.
 
     Args:
         pack: training examples.
         weights: (n,) how often each example is drawn; need not sum to one.
-        vae: trained autoencoder.
+        start: the model to train, in place; or the trained autoencoder of a new one.
         out: folder of the finished pipeline.
         recipe: schedule and sizes.
         log: where progress lines go.
-        device: where to train.
-        log_every: steps between lines.
-        save_every: steps between checkpoints.
+        run: device, precision and how often something is written.
+        validation: examples of the pictures; some of ``pack`` by default.
 
     Returns:
         The trained pipeline, averaged weights, in half precision.
+
+    Raises:
+        InputError: for a recipe or a run that cannot be, or a checkpoint of another run.
     """
-    trainer = Trainer(pack, vae, out, recipe, device)
-    cache = LatentCache(pack.rgb, vae, device)
-    odds = np.asarray(weights, dtype=np.float64) / np.sum(weights)
-    losses: list[float] = []
-    began, first = time.monotonic(), trainer.step
-    while trainer.step < recipe.steps:
-        draw = np.random.default_rng((recipe.seed, trainer.step))
-        batch = draw_batch(pack, cache, odds, recipe.mix, recipe.batch, draw)
-        losses.append(trainer.train_step(batch.to(device)))
-        if trainer.step % save_every == 0 or trainer.step == recipe.steps:
-            trainer.save()
-        if trainer.step % log_every == 0:
-            pace = (time.monotonic() - began) / (trainer.step - first)
-            log(f"step {trainer.step}: loss {np.mean(losses):.4f} {pace:.2f} s/step")
-            losses.clear()
-    return trainer.export()
+    trainer = Trainer(pack, weights, start, out, recipe, run or Run(), log)
+    shown = validation or Validation(pack, "seen in training")
+    controls = () if recipe.phase == "text" else ("road", "seg")
+    trainer.loop.train(trainer.losses, lambda: shown.sheet(trainer.pipe, controls))
+    trainer.loop.finish(trainer.export)
+    pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
+        out, use_safetensors=True, low_cpu_mem_usage=False
+    )
+    return pipe

@@ -89,6 +89,7 @@ def read_pack(
     size: int = 256,
     gsd_m: float | None = None,
     look: Look | None = None,
+    limit: int | None = None,
 ) -> Pack:
     """Examples of one split of a tile folder.
 
@@ -104,19 +105,22 @@ def read_pack(
         look: a network that sees land cover, such as
             `rsaug.pipelines.extractors.landcover.LandcoverNet.classify`; outlines are seldom
             complete.
+        limit: take the first of the images only.
 
     Raises:
         InputError: if the folder has neither, or a tile has another size.
     """
     if (folder / "roads.geojson").is_file():
-        return _read_vector_folder(folder, split, size, look)
+        return _read_vector_folder(folder, split, size, look, limit)
     if (folder / "masks").is_dir():
-        return _read_mask_folder(folder, split, size, gsd_m, look)
+        return _read_mask_folder(folder, split, size, gsd_m, look, limit)
     raise InputError(f"{folder} has neither roads.geojson nor masks/: no labels to train on")
 
 
-def _read_vector_folder(folder: Path, split: str, size: int, look: Look | None) -> Pack:
-    index = read_index(folder, split)
+def _read_vector_folder(
+    folder: Path, split: str, size: int, look: Look | None, limit: int | None
+) -> Pack:
+    index = read_index(folder, split)[:limit]
     captions = _read_captions(folder / "captions.csv", split)
     lines = _of_places(read_vectors(folder / "roads.geojson"), index)
     outlined = folder / "landcover.geojson"
@@ -156,7 +160,7 @@ def _read_vector_folder(folder: Path, split: str, size: int, look: Look | None) 
                 "metadata": _metadata_row(known),
             }
         )
-    return _stack(rows)
+    return stack_examples(rows)
 
 
 def _of_places(layer: gpd.GeoDataFrame, index: pd.DataFrame) -> gpd.GeoDataFrame:
@@ -167,11 +171,15 @@ def _of_places(layer: gpd.GeoDataFrame, index: pd.DataFrame) -> gpd.GeoDataFrame
 
 
 def _read_mask_folder(
-    folder: Path, split: str, size: int, gsd_m: float | None, look: Look | None
+    folder: Path,
+    split: str,
+    size: int,
+    gsd_m: float | None,
+    look: Look | None,
+    limit: int | None,
 ) -> Pack:
-    blank = np.zeros((size, size), dtype=np.uint8)
-    rows = []
-    for tile_id in read_index(folder, split)["id"]:
+    rows: list[dict[str, Any]] = []
+    for tile_id in read_index(folder, split)["id"][:limit]:
         image = read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0)
         with open_image(folder / "masks" / f"{tile_id}.png") as src:
             mask = src.read(1) > 0
@@ -184,28 +192,51 @@ def _read_mask_folder(
             window = np.s_[row : row + size, col : col + size]
             if (image[window].min(axis=2) >= 250).mean() > 0.02:
                 continue
-            rows.append(
-                {
-                    "rgb": image[window],
-                    "road": mask[window].astype(np.uint8),
-                    "areas": blank,
-                    "vegetation": blank,
-                    "seen": _seen(image[window], gsd_m, look),
-                    "has_seen": look is not None,
-                    "photo_edges": _photo_edges(image[window]),
-                    "map_edges": np.zeros((len(EDGE_SLOTS), size, size), dtype=np.uint8),
-                    "has_areas": False,
-                    "has_map": False,
-                    "captions": (),
-                    "metadata": _metadata_row({"gsd": gsd_m}),
-                }
-            )
+            road = mask[window].astype(np.uint8)
+            rows.append(unmapped_example(image[window], road, {"gsd": gsd_m}, look=look))
     if not rows:
         raise InputError(f"{folder} has no {size}x{size} example in split {split!r}")
-    return _stack(rows)
+    return stack_examples(rows)
 
 
-def _stack(rows: list[dict[str, Any]]) -> Pack:
+def unmapped_example(
+    rgb: NDArray[np.uint8],
+    road: NDArray[np.uint8],
+    known: Mapping[str, float | None],
+    *,
+    areas: NDArray[np.uint8] | None = None,
+    captions: tuple[str, ...] = (),
+    look: Look | None = None,
+) -> dict[str, Any]:
+    """A row for `stack_examples` of which there is a mask, but no map to take edges from.
+
+    Args:
+        rgb: (size, size, 3).
+        road: (size, size), 1 on road surface.
+        known: metadata by name of the field; see :data:`FIELDS`.
+        areas: (size, size) class indices of land cover; None where it is not known.
+        captions: texts that describe it.
+        look: a network that sees land cover.
+    """
+    blank = np.zeros(road.shape, dtype=np.uint8)
+    return {
+        "rgb": rgb,
+        "road": road,
+        "areas": blank if areas is None else areas,
+        "vegetation": blank,
+        "seen": _seen(rgb, known.get("gsd"), look),
+        "has_seen": look is not None,
+        "photo_edges": _photo_edges(rgb),
+        "map_edges": np.zeros((len(EDGE_SLOTS), *road.shape), dtype=np.uint8),
+        "has_areas": areas is not None,
+        "has_map": False,
+        "captions": captions,
+        "metadata": _metadata_row(known),
+    }
+
+
+def stack_examples(rows: list[dict[str, Any]]) -> Pack:
+    """The examples of some rows."""
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     captions = columns.pop("captions")
     return Pack(captions=captions, **{name: np.stack(values) for name, values in columns.items()})

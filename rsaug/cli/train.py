@@ -2,38 +2,165 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsaug.cli.layer_options import flag, option
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
-    from diffusers import AutoencoderDC
+    from diffusers import AutoencoderDC, AutoencoderKL
 
-    from rsaug.pipelines.train.pack import Pack
+    from rsaug.pipelines.pipeline import CRSDiffPipeline
+    from rsaug.pipelines.train.machine import Run
+    from rsaug.pipelines.train.pack import Look, Pack
+    from rsaug.pipelines.train.validation import Validation
 
 app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=True)
 
+_TILES, _MODEL, _RECIPE = "Tiles", "What is trained", "How it is trained"
+_MACHINE, _PROGRESS = "Machine", "Progress"
+
 _Data = Annotated[
     list[Path],
-    typer.Option("--data", help="Tile folder; give it again for further ones.", metavar="DIR"),
+    typer.Option(
+        "--data",
+        help="Tile folder; give it again for further ones.",
+        metavar="DIR",
+        rich_help_panel=_TILES,
+    ),
+]
+_Share = Annotated[
+    list[float] | None,
+    option("--share", _TILES, "Share of the samples from each --data.", "X", "by size"),
+]
+_Gsd = Annotated[
+    float | None, option("--gsd", _TILES, "Metres a pixel of images without georeference.", "M")
+]
+_TileSize = Annotated[
+    int | None, option("--tile-size", _TILES, "Pixels a side of an example.", "N", "256")
 ]
 _Out = Annotated[
-    Path, typer.Option("--out", help="Folder of the result; a checkpoint goes beside it.")
+    Path,
+    typer.Option(
+        "--out",
+        help="Folder of the result; a checkpoint goes beside it.",
+        metavar="DIR",
+        rich_help_panel=_PROGRESS,
+    ),
+]
+_Seed = Annotated[
+    int | None,
+    option("--seed", _RECIPE, "Same seed, same model on the same machine.", "N", "0"),
+]
+_Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        help="Optimisation steps. [dim]Default: what made the default model; 10000 for a phase.[/]",
+        metavar="N",
+        min=1,
+        rich_help_panel=_RECIPE,
+    ),
+]
+_Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        help="Samples a step, over all processes. [dim]Default: what made the default model.[/]",
+        metavar="N",
+        min=1,
+        rich_help_panel=_RECIPE,
+    ),
+]
+_LearningRate = Annotated[
+    float | None,
+    option(
+        "--learning-rate",
+        _RECIPE,
+        "Highest rate of AdamW.",
+        "X",
+        "6e-4; in a phase 1e-5, with --lora 1e-4",
+    ),
+]
+_Dropout = Annotated[
+    str | None,
+    option(
+        "--dropout",
+        _RECIPE,
+        "How often a sample sees which conditions: ours, crs-diff, text, or a TOML file.",
+        "NAME|FILE",
+        "ours; in the phase text, text",
+    ),
+]
+_From = Annotated[
+    str | None,
+    option(
+        "--from",
+        _MODEL,
+        "Model to train on, one of ours or a Stable Diffusion 1.x.",
+        "MODEL",
+        "none, a new one",
+    ),
+]
+_Autoencoder = Annotated[
+    Path | None,
+    option("--autoencoder", _MODEL, "Autoencoder of a new model.", "DIR", "the default model's"),
+]
+_PhaseOption = Annotated[
+    str | None,
+    option(
+        "--phase",
+        _MODEL,
+        "text, the denoiser on text alone; conditions, all else under it; or joint, all.",
+        "NAME",
+        "joint",
+    ),
+]
+_LoraRank = Annotated[
+    int | None,
+    typer.Option(
+        "--lora",
+        help="Train updates of this rank to the attention, not all weights; needs --from.",
+        metavar="RANK",
+        min=1,
+        rich_help_panel=_MODEL,
+    ),
+]
+_TrainText = Annotated[
+    bool | None, flag("--train-text", _MODEL, "Train the text encoder of --from, too.")
 ]
 _Device = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, ...; the GPU where there is one.")
+    str | None,
+    option("--device", _MACHINE, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
 ]
-_Seed = Annotated[int, typer.Option("--seed", help="Same seed, same model on the same machine.")]
-_DEFAULT = "[dim]Default: what made the default model.[/dim]"
-_Steps = Annotated[
-    int | None, typer.Option("--steps", help=f"Optimisation steps. {_DEFAULT}", min=1)
+_Precision = Annotated[
+    str | None,
+    option("--precision", _MACHINE, "Format of products: no (float32), bf16 or fp16.", "P", "bf16"),
 ]
-_Batch = Annotated[int | None, typer.Option("--batch", help=f"Samples a step. {_DEFAULT}", min=1)]
+_Accumulate = Annotated[
+    int | None,
+    typer.Option(
+        "--accumulate",
+        help="Parts that a batch is computed in, for less memory. [dim]Default: 1.[/]",
+        metavar="N",
+        min=1,
+        rich_help_panel=_MACHINE,
+    ),
+]
+_Checkpointing = Annotated[
+    bool | None,
+    flag("--gradient-checkpointing", _MACHINE, "Less memory, a third more time."),
+]
+_PictureEvery = Annotated[
+    int | None,
+    option("--picture-every", _PROGRESS, "Steps between pictures in OUT-logs.", "N", "none"),
+]
+_Log = Annotated[Path | None, option("--log", _PROGRESS, "Folder for TensorBoard.", "DIR")]
 
 
 @app.command()
@@ -42,87 +169,198 @@ def autoencoder(
     out: _Out = Path("autoencoder"),
     lpips: Annotated[
         Path | None,
-        typer.Option("--lpips", help="LPIPS weights (safetensors); without them the loss is L1."),
+        option(
+            "--lpips",
+            _RECIPE,
+            "LPIPS weights (safetensors); without them the loss is L1.",
+            "FILE",
+        ),
     ] = None,
     steps: _Steps = None,
     batch: _Batch = None,
-    seed: _Seed = 0,
+    seed: _Seed = None,
     device: _Device = None,
+    precision: _Precision = None,
+    accumulate: _Accumulate = None,
+    log: _Log = None,
 ) -> None:
     """Train the autoencoder that a generator works in; stop and start again as you like."""
+    from rsaug.optional import require
+
+    require("accelerate", extra="train")
     import numpy as np
 
     from rsaug.pipelines.train.autoencoder import AutoencoderRecipe, train_autoencoder
     from rsaug.pipelines.train.folder import read_chips
+    from rsaug.pipelines.train.machine import leave_processes
 
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
-    where = _pick_device(device)
-    recipe = AutoencoderRecipe(seed=seed, **_given(steps=steps, batch=batch))
+    run = _run(
+        log_every=50,
+        save_every=250,
+        **_given(device=device, precision=precision, accumulate=accumulate, log_dir=log),
+    )
+    recipe = AutoencoderRecipe(**_given(seed=seed, steps=steps, batch=batch))
     chips = np.concatenate([read_chips(folder, "train", 256) for folder in data])
-    typer.echo(f"{len(chips)} chips of 256x256 px")
-    train_autoencoder(chips, out, lpips, recipe, typer.echo, device=where)
+    _say(f"{len(chips)} chips of 256x256 px")
+    train_autoencoder(chips, out, lpips, recipe, _say, run=run)
+    leave_processes()
 
 
 @app.command()
 def generator(
     data: _Data,
-    out: _Out = Path("generator"),
-    autoencoder: Annotated[
-        Path | None,
-        typer.Option("--autoencoder", help="Autoencoder folder; the default model's by default."),
-    ] = None,
-    share: Annotated[
-        list[float] | None,
-        typer.Option("--share", help="Share of the samples from each --data; by size by default."),
-    ] = None,
-    gsd: Annotated[
-        float | None, typer.Option("--gsd", help="Metres a pixel of images without georeference.")
-    ] = None,
+    share: _Share = None,
+    gsd: _Gsd = None,
+    tile_size: _TileSize = None,
+    start: _From = None,
+    autoencoder: _Autoencoder = None,
+    phase: _PhaseOption = None,
+    lora: _LoraRank = None,
+    train_text: _TrainText = None,
     steps: _Steps = None,
     batch: _Batch = None,
-    seed: _Seed = 0,
+    learning_rate: _LearningRate = None,
+    dropout: _Dropout = None,
+    seed: _Seed = None,
     device: _Device = None,
+    precision: _Precision = None,
+    accumulate: _Accumulate = None,
+    gradient_checkpointing: _Checkpointing = None,
+    out: _Out = Path("generator"),
+    picture_every: _PictureEvery = None,
+    log: _Log = None,
 ) -> None:
     """Train a generator on the split "train" of tile folders; stop and start again as you like.
 
     A tile folder holds index.csv (id, split), rgb/<id>.tif and roads.geojson, and if you have them
     landcover.geojson, nir/<id>.tif and captions.csv; or images/ with masks/<id>.png.
     """
+    from rsaug.optional import require
+
+    require("accelerate", extra="train")
     import functools
     import operator
 
     from rsaug.pipelines.extractors.landcover import LandcoverNet
-    from rsaug.pipelines.generate import DEFAULT_MODEL
-    from rsaug.pipelines.train.generator import GeneratorRecipe, train_generator
+    from rsaug.pipelines.train.generator import train_generator
+    from rsaug.pipelines.train.machine import leave_processes
+    from rsaug.pipelines.train.mix import read_mix
     from rsaug.pipelines.train.pack import read_pack
+    from rsaug.pipelines.train.recipe import recipe_for
 
-    where = _pick_device(device)
-    vae = _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
-    look = LandcoverNet.load().classify
-    packs = [read_pack(folder, "train", gsd_m=gsd, look=look) for folder in data]
+    run = _run(
+        **_given(
+            device=device,
+            precision=precision,
+            accumulate=accumulate,
+            checkpointing=gradient_checkpointing,
+            picture_every=picture_every,
+            log_dir=log,
+        )
+    )
+    recipe = recipe_for(
+        _phase(phase),
+        lora_rank=lora or 0,
+        **_given(
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            mix=read_mix(dropout) if dropout else None,
+            seed=seed,
+            train_text=train_text,
+        ),
+    )
+    model = _load_start(start, autoencoder, recipe.seed)
+    size, look = tile_size or 256, LandcoverNet.load().classify
+    packs = [read_pack(folder, "train", size, gsd, look) for folder in data]
     weights = _weights(packs, share)
-    recipe = GeneratorRecipe(seed=seed, **_given(steps=steps, batch=batch))
-    typer.echo(f"{sum(map(len, packs))} examples from {len(packs)} folders")
+    _say(f"{sum(map(len, packs))} examples from {len(packs)} folders")
+    shown = _read_validation(data, size, gsd, look) if run.picture_every else None
     pack = functools.reduce(operator.add, packs)
-    train_generator(pack, weights, vae, out, recipe, typer.echo, device=where)
-    typer.echo(f"The model is in {out}; use it with: rsaug synth --model {out}")
+    train_generator(pack, weights, model, out, recipe, _say, run=run, validation=shown)
+    leave_processes()
+    _say(f"The model is in {out}; use it with: rsaug synth --model {out}")
 
 
-def _load_autoencoder(folder: Path) -> AutoencoderDC:
-    from diffusers import AutoencoderDC
+def _load_start(start: str | None, autoencoder: Path | None, seed: int) -> Any:
+    """The model to train on, or the autoencoder of a new one."""
+    import torch
+
+    from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline, model_folder
+    from rsaug.pipelines.train.base import base_pipeline, is_base
+
+    if start is None:
+        return _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
+    if autoencoder is not None:
+        raise InputError("--from brings its own autoencoder; leave --autoencoder out.")
+    folder = model_folder(start)
+    if is_base(folder):
+        return base_pipeline(folder, seed)
+    pipe: CRSDiffPipeline = load_pipeline(folder, torch.device("cpu"))
+    return pipe
+
+
+def _load_autoencoder(folder: Path) -> AutoencoderDC | AutoencoderKL:
+    import json
+
+    from diffusers import AutoencoderDC, AutoencoderKL
 
     if not folder.is_dir():
         raise InputError(f"There is no autoencoder in {folder}.")
+    kinds = {kind.__name__: kind for kind in (AutoencoderDC, AutoencoderKL)}
     try:
-        return AutoencoderDC.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
+        kind: Any = kinds[name]
+        return kind.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"The autoencoder in {folder} cannot be loaded: {error}") from error
 
 
-def _given(**options: int | None) -> dict[str, Any]:
+def _read_validation(
+    data: list[Path], size: int, gsd: float | None, look: Look
+) -> Validation | None:
+    """Examples of the split "val" of the first folder that has one."""
+    from rsaug.pipelines.train.pack import read_pack
+    from rsaug.pipelines.train.validation import Validation
+
+    for folder in data:
+        try:
+            return Validation(read_pack(folder, "val", size, gsd, look, limit=4), "split val")
+        except InputError:
+            continue
+    _say('No folder has a split "val"; pictures are of training examples.')
+    return None
+
+
+def _phase(name: str | None) -> Any:
+    from typing import get_args
+
+    from rsaug.pipelines.train.networks import Phase
+
+    if name is not None and name not in get_args(Phase):
+        raise InputError(f"No phase is called {name!r}; there are {', '.join(get_args(Phase))}.")
+    return name or "joint"
+
+
+def _run(**options: Any) -> Run:
+    from rsaug.pipelines.train.machine import Run
+
+    run = Run(**options)
+    run.check()
+    return run
+
+
+def _given(**options: Any) -> dict[str, Any]:
     """What was given on the command line; the rest is the recipe's own."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _say(line: str) -> None:
+    """Print a line, in the first of several processes only."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(line)
 
 
 def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:
@@ -137,9 +375,3 @@ def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:
         )
     parts = [np.full(len(p), s / len(p)) for p, s in zip(packs, share, strict=True)]
     return np.concatenate(parts)
-
-
-def _pick_device(name: str | None) -> torch.device:
-    from rsaug.pipelines.generate import pick_device
-
-    return pick_device(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from typer.testing import CliRunner, Result
 from rsaug.cli import app
 
 Command = Callable[..., Result]
+
+ROADS = """
+drop_text = 0.5
+drop_content = 0.5
+drop_metadata = 0.5
+drop_field = 0.0
+drop_all = 0.0
+controls = [{ share = 1, given = ["road"] }]
+"""
 
 
 @pytest.fixture
@@ -41,10 +51,16 @@ def test_from_tiles_to_a_model_that_synth_takes(train: Command) -> None:
     assert result.exit_code == 0, result.output
     assert "2 chips of 256x256 px" in result.output
     given = ("--autoencoder", "vae", "--gsd", "0.5", "--share", "1", "--out", "model")
-    result = train("generator", *short, *given)
+    Path("roads.toml").write_text(ROADS)
+    shown = ("--dropout", "roads.toml", "--picture-every", "2", "--tile-size", "64")
+    result = train("generator", *short, *given, *shown)
     assert result.exit_code == 0, result.output
-    assert "2 examples from 1 folders" in result.output
+    assert "32 examples from 1 folders" in result.output
+    assert 'No folder has a split "val"; pictures are of training examples.' in result.output
     assert "rsaug synth --model model" in result.output
+    assert [path.name for path in Path("model-logs").iterdir()] == ["step-000002.png"]
+    index = json.loads(Path("model/model_index.json").read_text())
+    assert index["trained_controls"] == ["road"]
     write_roads(Path("town.gpkg"), rows=1, cols=1)
     synth = ["synth", "--roads", "town.gpkg", "--model", "model", "--steps", "1"]
     result = CliRunner().invoke(app, [*synth, "--gsd", "0.5", "--tile-size", "128"])
@@ -60,6 +76,17 @@ def test_from_tiles_to_a_model_that_synth_takes(train: Command) -> None:
         ("generator --data none", "neither roads.geojson nor masks/"),
         ("generator --data tiles --autoencoder none", "no autoencoder in none"),
         ("generator --data tiles --autoencoder tiles", "tiles cannot be loaded"),
+        ("generator --data tiles --from none", "no model folder none"),
+        ("generator --data tiles --from tiles", "tiles is no CRS-Diff model"),
+        ("generator --data tiles --from default --autoencoder tiles", "leave --autoencoder out"),
+        ("generator --data tiles --phase all", "No phase is called 'all'"),
+        ("generator --data tiles --phase text", "a model to start from; name one with --from"),
+        ("generator --data tiles --lora 4", "a model to start from; name one with --from"),
+        ("generator --data tiles --dropout none", "no table of conditions 'none'"),
+        ("generator --data tiles --precision fp32", "No precision is called 'fp32'"),
+        ("generator --data tiles --device cpu --precision fp16", "cannot train in fp16"),
+        ("generator --data tiles --picture-every -1", "must be 1 or more"),
+        ("generator --data tiles --batch 4 --accumulate 3", "cannot be cut into 1 x 3"),
         ("generator --data tiles --share 1 --share 2", "1 folders need as many shares"),
         ("generator --data tiles --share -1", "none negative"),
         ("generator --data tiles --device abacus", "'abacus' is not to be had"),
@@ -75,6 +102,18 @@ def test_bad_input_ends_in_one_sentence(
     assert sentence.startswith("error: ")
     assert message in sentence
     assert contents(tmp_path) == before
+
+
+def test_training_on_from_a_model_in_a_phase(train: Command) -> None:
+    tiles = ("--data", "tiles", "--steps", "1", "--batch", "1", "--tile-size", "64")
+    result = train("generator", *tiles, "--out", "first")
+    assert result.exit_code == 0, result.output
+    given = ("--from", "first", "--phase", "conditions", "--dropout", "crs-diff", "--out", "second")
+    result = train("generator", *tiles, *given, "--learning-rate", "0.01")
+    assert result.exit_code == 0, result.output
+    for part, same in (("unet", True), ("vae", True), ("local_adapter", False)):
+        name = f"{part}/diffusion_pytorch_model.safetensors"
+        assert (Path("first", name).read_bytes() == Path("second", name).read_bytes()) is same
 
 
 def test_help_says_what_a_tile_folder_is(train: Command) -> None:

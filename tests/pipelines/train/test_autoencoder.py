@@ -20,8 +20,9 @@ from rsaug.pipelines.train.autoencoder import (
     to_unit,
     train_autoencoder,
 )
+from rsaug.pipelines.train.machine import Run
 
-CPU = torch.device("cpu")
+CPU = Run(device="cpu", log_every=50)
 TOY = AutoencoderRecipe(
     latent_channels=4,
     widths=(8, 8, 8, 8),
@@ -47,7 +48,7 @@ def chips() -> NDArray[np.uint8]:
 
 
 def train(chips: NDArray[np.uint8], out: Path, recipe: AutoencoderRecipe = TOY) -> AutoencoderDC:
-    return train_autoencoder(chips, out, None, recipe, lambda line: None, device=CPU)
+    return train_autoencoder(chips, out, None, recipe, lambda line: None, run=CPU)
 
 
 def weights(model: AutoencoderDC) -> torch.Tensor:
@@ -80,7 +81,9 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
 
     out = tmp_path / "resumed"
     with pytest.raises(Interrupted, match="step 2"):
-        train_autoencoder(chips, out, None, TOY, interrupt, device=CPU, log_every=2, save_every=2)
+        train_autoencoder(
+            chips, out, None, TOY, interrupt, run=replace(CPU, log_every=2, save_every=2)
+        )
     torch.manual_seed(99)
     resumed, whole = train(chips, out), train(chips, tmp_path / "whole")
     assert torch.equal(weights(resumed), weights(whole))
@@ -113,3 +116,5 @@ def test_crops_are_of_one_size_and_in_range() -> None:
     assert crops.max() <= 1
     again = sample_crops(torch.from_numpy(chips), TOY, np.random.default_rng(1))
     assert torch.equal(crops, again)
+    tail = sample_crops(torch.from_numpy(chips), TOY, np.random.default_rng(1), slice(2, 4))
+    assert torch.equal(crops[2:], tail)

@@ -16,12 +16,12 @@ from rsaug.pipelines.train.autoencoder import to_unit
 from rsaug.pipelines.train.examples import (
     ORIENTATIONS,
     Batch,
-    ConditionMix,
-    LatentCache,
+    ImageCache,
     control_maps,
     draw_batch,
     orient,
 )
+from rsaug.pipelines.train.mix import ConditionMix, read_mix
 from rsaug.pipelines.train.pack import Pack
 
 CPU = torch.device("cpu")
@@ -50,8 +50,9 @@ def make_pack(count: int = 3, *, has_areas: bool = True) -> Pack:
     )
 
 
-def cache_of(pack: Pack) -> LatentCache:
-    return LatentCache(pack.rgb, toy_autoencoder(), CPU)
+def cache_of(pack: Pack) -> ImageCache:
+    vae = toy_autoencoder()
+    return ImageCache(pack.rgb, lambda images: vae.encode(images).latent, CPU)
 
 
 def draw(pack: Pack, mix: ConditionMix, size: int = 8, seed: int = 0) -> Batch:
@@ -71,7 +72,7 @@ def slot(batch: Batch, name: str) -> torch.Tensor:
 
 
 def test_shapes() -> None:
-    batch = draw(make_pack(), ConditionMix())
+    batch = draw(make_pack(), read_mix("ours"))
     assert batch.latents.shape == (8, 4, SIDE // 8, SIDE // 8)
     assert batch.controls.shape == (8, 18, SIDE, SIDE)
     assert batch.present.shape == (8, len(SLOTS))
@@ -98,9 +99,40 @@ def test_a_latent_does_not_depend_on_its_batch() -> None:
     pack = make_pack()
     alone, together = cache_of(pack), cache_of(pack)
     rows, turns = np.array([0, 1, 2, 1]), np.array([3, 0, 7, 5])
-    batch = together.get(rows, turns)
+    batch, _ = together.get(rows, turns)
     for k in (2, 0, 3):
-        assert torch.equal(alone.get(rows[k : k + 1], turns[k : k + 1])[0], batch[k])
+        latent, _ = alone.get(rows[k : k + 1], turns[k : k + 1])
+        assert torch.equal(latent[0], batch[k])
+
+
+def test_a_part_of_a_batch_is_that_part_of_it() -> None:
+    pack, mix = make_pack(), read_mix("ours")
+    pack.has_seen[:] = True
+    odds = np.full(len(pack), 1 / len(pack))
+    whole = draw(pack, mix)
+    for part in (slice(0, 3), slice(3, 8)):
+        some = draw_batch(pack, cache_of(pack), odds, mix, 8, np.random.default_rng(0), part)
+        assert some.prompts == whole.prompts[part]
+        for name in ("latents", "controls", "present", "content"):
+            assert torch.equal(getattr(some, name), getattr(whole, name)[part])
+        torch.testing.assert_close(some.metadata, whole.metadata[part], equal_nan=True)
+
+
+def test_embeddings_of_a_network_take_the_place_of_statistics() -> None:
+    pack = make_pack()
+    vae = toy_autoencoder()
+    cache = ImageCache(
+        pack.rgb, lambda x: vae.encode(x).latent, CPU, lambda x: x.mean((2, 3)), full=True
+    )
+    _, embeddings = cache.get(np.array([2, 0]), np.array([1, 5]))
+    expected = to_unit(torch.from_numpy(pack.rgb[[2, 0]])).mean((2, 3))
+    torch.testing.assert_close(embeddings, expected)
+
+
+def test_depth_is_not_given_as_there_is_none() -> None:
+    batch = draw(make_pack(), always("road", "depth"))
+    assert batch.present[:, SLOTS.index("road")].all()
+    assert not batch.present[:, SLOTS.index("depth")].any()
 
 
 @pytest.mark.parametrize("slots", [("road",), ("road", "seg"), ("hed",), ()])
@@ -131,7 +163,7 @@ def test_without_controls_all_else_goes_too() -> None:
 
 
 def test_metadata_is_dropped_as_a_whole_or_by_field() -> None:
-    mix = ConditionMix(((1.0, ()),), drop_metadata=0.5)
+    mix = ConditionMix(((1.0, ()),), drop_metadata=0.5, drop_field=0.2)
     lost = draw(make_pack(), mix, size=400).metadata.isnan().float().mean().item()
     assert lost == pytest.approx(0.5 + 0.5 * 0.2, abs=0.05)
 

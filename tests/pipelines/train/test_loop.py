@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,15 +13,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rsaug.errors import InputError
-from rsaug.pipelines.train.loop import (
-    Ema,
+from rsaug.pipelines.train.checkpoint import (
     Stateful,
+    Trained,
+    digest_of,
     resume,
     save_checkpoint,
-    seeded,
-    turn,
-    warmup_cosine,
 )
+from rsaug.pipelines.train.ema import Ema
+from rsaug.pipelines.train.loop import seeded, turn, warmup_cosine
+from rsaug.pipelines.train.machine import Run, cut_batch
 
 
 def layer(value: float) -> nn.Linear:
@@ -119,3 +121,55 @@ def test_turns_are_the_eight_symmetries_of_the_square() -> None:
     assert len(turned) == 8
     assert torch.equal(turn(turn(square, 1, False), 3, False), square)
     assert torch.equal(turn(turn(square, 0, True), 0, True), square)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_a_batch_is_cut_into_equal_parts_that_make_it_up(
+    processes: int, accumulate: int, size: int
+) -> None:
+    batch = size * processes * accumulate
+    parts = [cut_batch(batch, processes, accumulate, process) for process in range(processes)]
+    taken = [k for mine in parts for part in mine for k in range(batch)[part]]
+    assert sorted(taken) == list(range(batch))
+    assert {len(range(batch)[part]) for mine in parts for part in mine} == {size}
+    if processes * accumulate > 1:
+        with pytest.raises(InputError, match="equal parts"):
+            cut_batch(batch + 1, processes, accumulate, 0)
+
+
+def test_what_is_frozen_is_in_no_checkpoint() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    state = Trained(network).state_dict()
+    assert not any(name.startswith("0.") for name in state)
+    assert {"1.running_mean", "2.weight"} <= state.keys()
+    with pytest.raises(KeyError, match="another network"):
+        Trained(network).load_state_dict({"2.weight": torch.zeros(2, 2)})
+
+
+def test_a_digest_tells_weights_shapes_and_texts_apart() -> None:
+    some = np.arange(6, dtype=np.float32)
+    digests = {
+        digest_of(layer(1.0)),
+        digest_of(layer(2.0)),
+        digest_of(some),
+        digest_of(some.reshape(2, 3)),
+        digest_of(some.astype(np.int32)),
+        digest_of("some"),
+    }
+    assert len(digests) == 6
+    assert digest_of(layer(1.0), some) == digest_of(layer(1.0), some.copy())
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (Run(precision="fp32"), "No precision is called 'fp32'"),  # type: ignore[arg-type]
+        (Run(device="cpu", precision="fp16"), "cannot train in fp16"),
+        (Run(accumulate=0), "must be 1 or more"),
+        (Run(device="abacus"), "'abacus' is not to be had"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(run: Run, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run.check()
