@@ -145,6 +145,7 @@ class CanvasPipeline(CRSDiffPipeline):
         guidance: Guidance,
         control_uses: Mapping[str, ControlUse],
         control_scale: float,
+        reuse_every: int = 1,
     ) -> Denoiser | WindowedDenoiser:
         """The network under its conditions, window by window where the maps are large."""
         windows = self._windows(controls.shape[-2:])
@@ -162,6 +163,7 @@ class CanvasPipeline(CRSDiffPipeline):
                 guidance,
                 {name: _cut(use, box) for name, use in control_uses.items()},
                 control_scale,
+                reuse_every,
             )
 
         parts = [of_part(box) for box in windows.boxes()]

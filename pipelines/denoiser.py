@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.guidance import Branch, Guidance
+from rsaug.pipelines.reuse import DeepReuse
 from rsaug.pipelines.steering import Steering
 
 
@@ -23,7 +24,7 @@ class Denoiser:
     computed before.
 
     Attributes:
-        unet: the denoiser.
+        unet: the denoiser, or what stands for it during this trajectory.
         local_adapter: what turns the controls into residuals.
         contexts: (n, tokens, dim) context tokens of each branch.
         class_labels: (n, dim) metadata vectors, the same for every branch.
@@ -32,7 +33,7 @@ class Denoiser:
         control_scale: factor on the adapter's residuals.
     """
 
-    unet: UNet2DConditionModel
+    unet: UNet2DConditionModel | DeepReuse
     local_adapter: LocalAdapter
     contexts: Mapping[Branch, Tensor]
     class_labels: Tensor

@@ -71,6 +71,7 @@ class Settings:
         strengths: strength of controls by name, 1 unless named.
         intervals: when a control is given, by name; always unless named.
         scheduler: a name of :data:`SCHEDULERS`.
+        reuse: how often all of the UNet is computed; see `rsaug.pipelines.reuse`.
     """
 
     prompt: str = ""
@@ -85,6 +86,7 @@ class Settings:
     strengths: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     scheduler: str | None = None
+    reuse: int = 1
 
     def check(self) -> None:
         """Check what can be checked without a model.
@@ -106,6 +108,10 @@ class Settings:
         for what, value in scales.items():
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise InputError(f"The {what} must be a number from 0 up, not {value}.")
+        if self.reuse < 1:
+            raise InputError(
+                f"All of the network is computed every 1, 2, ... steps, not every {self.reuse}."
+            )
         if not 0 <= self.guidance_rescale <= 1:
             raise InputError(
                 f"Guidance is rescaled by a share of 0 to 1, not {self.guidance_rescale}."
@@ -184,6 +190,7 @@ class CRSDiffGenerator:
             control_guidance_scale=settings.control_guidance,
             guidance_interval=settings.guidance_interval,
             guidance_rescale=settings.guidance_rescale,
+            reuse_every=settings.reuse,
             control_uses=self._uses(batch, {name for given in controls for name in given.given}),
             # Drawn on the CPU, so that the noise does not depend on the device.
             generator=[torch.Generator().manual_seed(request.seed) for request in batch],
@@ -308,6 +315,11 @@ def load_generator(
     where = pick_device(device)
     acceleration = (acceleration or Acceleration()).resolved(where)
     acceleration.check(where)
+    if settings.reuse > 1 and (acceleration.compile or acceleration.offload):
+        raise InputError(
+            "Networks that are compiled or offloaded cannot take over features from step to step; "
+            "leave --reuse out, or the other."
+        )
     folder = model_folder(model)
     look = _read_style(style) if style else None
     pipe = load_pipeline(folder, where, acceleration)

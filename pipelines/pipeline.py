@@ -20,6 +20,7 @@ from rsaug.pipelines.content import ContentAdapter, clip_pixels, latent_statisti
 from rsaug.pipelines.denoiser import Denoiser, clean_estimate, prediction_for
 from rsaug.pipelines.guidance import Branch, Guidance, Interval
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding
+from rsaug.pipelines.reuse import DeepReuse
 from rsaug.pipelines.steering import ControlUse, Steering, check_uses
 from rsaug.pipelines.text import CaptionEncoder
 
@@ -210,6 +211,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         guidance: Guidance,
         control_uses: Mapping[str, ControlUse],
         control_scale: float,
+        reuse_every: int = 1,
     ) -> Denoiser:
         """The network under its conditions, which are encoded here once; see :meth:`__call__`.
 
@@ -235,7 +237,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             control_uses,
         )
         return Denoiser(
-            unet=self.unet,
+            unet=self.unet if reuse_every == 1 else DeepReuse(self.unet, reuse_every),
             local_adapter=self.local_adapter,
             contexts={Branch.FREE: free, Branch.CONTROLS: free, Branch.BOUND: bound},
             class_labels=self.metadata_embedding(metadata.to(device)).to(dtype),
@@ -261,6 +263,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         guidance_rescale: float = 0.0,
         control_uses: Mapping[str, ControlUse] | None = None,
         control_scale: float = 1.0,
+        reuse_every: int = 1,
         image: Tensor | None = None,
         strength: float = 1.0,
         project: Callable[[Tensor, int], Tensor] | None = None,
@@ -291,6 +294,8 @@ class CRSDiffPipeline(DiffusionPipeline):
             guidance_rescale: share in which guided predictions are given back their deviation.
             control_uses: strength, interval and region of controls by name.
             control_scale: factor on all of the adapter's residuals.
+            reuse_every: how often all of the UNet is computed; in the steps between only its first
+                level, with the deeper features of before. See :class:`DeepReuse`.
             image: (n, 3, h, w) in [-1, 1], to start from instead of noise alone.
             strength: how much of ``image`` is made anew: the share of the steps that is done.
             project: ``f(clean, step)``, called with the estimate (n, c, h/f, w/f) of the clean
@@ -333,6 +338,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             Guidance(text_scale, control_guidance_scale, guidance_interval, guidance_rescale),
             control_uses or {},
             control_scale,
+            reuse_every,
         )
 
         # 3. Timesteps and what they start from; latents stay in float32 for any type of networks

@@ -171,6 +171,7 @@ class SynthOptions(RunOptions):
         guidance_interval: When guidance is on, as in ``0-0.6``.
         guidance_rescale: Share in which guided predictions are given back their deviation.
         scheduler: Name of a scheduler.
+        reuse: How often all of the network is computed.
         seed: Seed of the run.
         model: ``default``, a folder or a hub id.
         device: Where the model runs.
@@ -199,6 +200,7 @@ class SynthOptions(RunOptions):
     guidance_interval: str | None = None
     guidance_rescale: float | None = None
     scheduler: str | None = None
+    reuse: int = 1
     seed: int = 0
     model: str = "default"
     device: str | None = None

@@ -37,6 +37,7 @@ _DECIDING = (
     "guidance_interval",
     "guidance_rescale",
     "scheduler",
+    "reuse",
     "seed",
 )
 _REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength"}

@@ -24,6 +24,12 @@ from rsaug.pipelines.metadata import MetadataEmbedding
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.train.loop import seeded
 
+# Where the UNet has what the adapter calls so.
+_PLACES = {
+    "local": ("resnets", "0"),
+    "downsample": ("downsamplers", "0"),
+    "attention": ("attentions", "0"),
+}
 _INJECTED = (192, 256, 384, 512)
 # What the adapter's encoder takes for granted, by the name in the UNet's configuration.
 _LAYOUT: dict[str, Any] = {
@@ -101,7 +107,7 @@ def adapter_of(unet: UNet2DConditionModel) -> LocalAdapter:
     It has presence flags; its FDN norms and its pyramid are new.
     """
     config = unet.config
-    adapter = LocalAdapter(
+    adapter: LocalAdapter = LocalAdapter(
         in_channels=config.in_channels,
         presence_channels=6,
         block_out_channels=tuple(config.block_out_channels),
@@ -129,18 +135,12 @@ def _names(own: dict[str, Any]) -> Iterator[tuple[str, str]]:
         parts = name.split(".")
         if parts[0] == "levels":
             _, level, kind, *rest = parts
-            if kind == "local":
-                rest = ["resnets", "0", *rest]
-            elif kind == "resnets":
-                rest = ["resnets", str(int(rest[0]) + 1), *rest[1:]]
-            elif kind == "downsample":
-                rest = ["downsamplers", "0", *rest]
-            else:
-                rest = [kind, *rest]
-            parts = ["down_blocks", level, *rest]
+            if kind == "resnets":
+                # The first is the local block.
+                rest = [str(int(rest[0]) + 1), *rest[1:]]
+            parts = ["down_blocks", level, *_PLACES.get(kind, (kind,)), *rest]
         elif parts[0] == "mid":
-            kind = ["attentions", "0"] if parts[1] == "attention" else parts[1:2]
-            parts = ["mid_block", *kind, *parts[2:]]
+            parts = ["mid_block", *_PLACES.get(parts[1], parts[1:2]), *parts[2:]]
         yield name, ".".join(parts)
 
 

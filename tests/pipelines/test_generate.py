@@ -16,6 +16,7 @@ from toy import SIDE, toy_pipeline
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.pipelines.acceleration import Acceleration
 from rsaug.pipelines.generate import Settings, folder_digest, load_generator
 from rsaug.raster import write_cog
 from rsaug.synthesis import TileRequest
@@ -185,6 +186,10 @@ def test_a_use_of_a_control_that_is_not_there_is_none(model: Path) -> None:
         ({"settings": Settings(control_guidance=-1.0)}, "guidance scale of the controls"),
         ({"settings": Settings(style_strength=-1.0)}, "strength of the style"),
         ({"settings": Settings(guidance_rescale=1.1)}, "share of 0 to 1"),
+        (
+            {"settings": Settings(reuse=2), "acceleration": Acceleration(compile=True)},
+            "leave --reuse out",
+        ),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"tile_size": 60}, "multiple of 16"),
         ({"model": "no-such-folder"}, "no model folder"),

@@ -195,6 +195,20 @@ def test_a_step_is_one_forward_and_conditions_are_encoded_once(pipe: Any) -> Non
     }
 
 
+def test_features_are_taken_over_between_steps(pipe: Any) -> None:
+    maps = controls(1, ROAD)
+    calls: list[int] = []
+    handle = pipe.unet.mid_block.register_forward_hook(lambda *_: calls.append(1))
+    call: dict[str, Any] = {"latents": torch.randn(1, 4, SIDE // 8, SIDE // 8)}
+    call["num_inference_steps"] = 6
+    plain = pipe(*maps, **call).images
+    reused = pipe(*maps, reuse_every=2, **call).images
+    handle.remove()
+    assert len(calls) == 6 + 3
+    assert 0 < np.abs(reused - plain).mean() < 0.05
+    np.testing.assert_array_equal(pipe(*maps, reuse_every=1, **call).images, plain)
+
+
 def test_content_of_no_strength_is_absence(pipe: Any) -> None:
     maps = controls(1, ROAD)
     image = torch.rand(1, 3, SIDE, SIDE)
