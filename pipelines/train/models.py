@@ -36,9 +36,7 @@ def new_pipeline(
     Raises:
         InputError: for a phase that starts from a model.
     """
-    if recipe.phase != "joint" or recipe.lora_rank:
-        what = "low-rank updates" if recipe.lora_rank else f"the phase {recipe.phase!r}"
-        raise InputError(f"For {what} there must be a model to start from; name one with --from.")
+    check_anew(recipe)
     with seeded(recipe.seed, torch.device("cpu")):
         words = learn_vocabulary(text for texts in pack.captions for text in texts)
         preset = recipe.preset.fitted(vae.config.latent_channels, metadata_ranges(pack.metadata))
@@ -57,6 +55,13 @@ def new_pipeline(
         default_steps=recipe.sampling_steps,
         default_guidance=recipe.guidance,
     )
+
+
+def check_anew(recipe: GeneratorRecipe) -> None:
+    """Raise InputError for a recipe that cannot begin without a model."""
+    if recipe.phase != "joint" or recipe.lora_rank:
+        what = "low-rank updates" if recipe.lora_rank else f"the phase {recipe.phase!r}"
+        raise InputError(f"For {what} there must be a model to start from; name one with --from.")
 
 
 def metadata_ranges(metadata: np.ndarray) -> MetadataRanges:

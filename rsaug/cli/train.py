@@ -247,6 +247,7 @@ def generator(
     from rsaug.pipelines.train.generator import train_generator
     from rsaug.pipelines.train.machine import leave_processes
     from rsaug.pipelines.train.mix import read_mix
+    from rsaug.pipelines.train.models import check_anew
     from rsaug.pipelines.train.pack import read_pack
     from rsaug.pipelines.train.recipe import recipe_for
 
@@ -272,6 +273,8 @@ def generator(
             train_text=train_text,
         ),
     )
+    if start is None:
+        check_anew(recipe)
     model = _load_start(start, autoencoder, recipe.seed)
     size, look = tile_size or 256, LandcoverNet.load().classify
     packs = [read_pack(folder, "train", size, gsd, look) for folder in data]
