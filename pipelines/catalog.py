@@ -153,7 +153,7 @@ def list_models(where: Path) -> list[ModelEntry]:
         ModelEntry(DEFAULT, "shipped", "small, trained from scratch", str(_DEFAULT_FOLDER)),
         ModelEntry("sd15", "preset", "sizes of the published model, without weights", None),
     ]
-    for folder in sorted(path for path in where.iterdir() if (path / INDEX).is_file()):
+    for folder in sorted(path for path in where.iterdir() if _has_index(path)):
         # "name" alone could be a hub id's owner or a model's own name.
         found += _entry(f"./{folder.name}", "folder", folder)
     for name, folder in _cached():
@@ -313,6 +313,13 @@ def _describe_preset(name: str) -> ModelInfo:
     settings = _settings({**index, **{key: pipe.config[key] for key in _SETTINGS}}, configs)
     about = "sizes of the published model; it has no weights"
     return ModelInfo(name, None, dict(sorted(parts.items())), settings, None, about, None)
+
+
+def _has_index(folder: Path) -> bool:
+    try:
+        return (folder / INDEX).is_file()
+    except OSError:  # A folder that is not for us to look into.
+        return False
 
 
 def _entry(name: str, kind: str, folder: Path) -> Iterator[ModelEntry]:

@@ -50,6 +50,8 @@ class Denoiser:
             moment: from 0 to 1; see `rsaug.pipelines.guidance.Interval`.
         """
         branches = self.guidance.branches(moment)
+        if isinstance(self.unet, DeepReuse):
+            self.unet.keep_for(tuple(branches))
         count = len(branches)
         sample = torch.cat([sample] * count).to(self.class_labels.dtype)
         context = torch.cat([self.contexts[branch] for branch in branches])
@@ -107,5 +109,12 @@ def prediction_for(scheduler: Any, clean: Tensor, sample: Tensor, timestep: Tens
 
 def _signal(scheduler: Any, timestep: Tensor, like: Tensor) -> Tensor:
     """Share of the signal's variance, the cumulative product of alphas, at a timestep."""
-    share: Tensor = scheduler.alphas_cumprod[int(timestep)]
+    shares = scheduler.alphas_cumprod
+    below = int(timestep)
+    share: Tensor = shares[below]
+    # Euler's timesteps may lie between two of the training, and its noise then does, too.
+    if between := float(timestep) - below:
+        low, high = (((1 - shares[t]) / shares[t]).sqrt() for t in (below, below + 1))
+        sigma = low + between * (high - low)
+        share = 1 / (1 + sigma**2)
     return share.to(like.device, torch.float32)

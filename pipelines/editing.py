@@ -25,12 +25,15 @@ from rsaug.pipelines.canvas import CanvasPipeline
 from rsaug.pipelines.denoiser import clean_estimate
 from rsaug.pipelines.generate import CRSDiffGenerator
 from rsaug.pipelines.guidance import Guidance
+from rsaug.pipelines.steering import ControlUse
 
 CONTEXT_PX = 128
 """How far around a mask is looked at."""
 
 # The part of the denoising from which the seam is fitted pixel by pixel, and not cell by cell.
 _ON_PIXELS_FROM = 0.8
+
+_FULL = (0.0, 1.0)
 
 _RGB = NDArray[np.uint8]
 
@@ -57,7 +60,15 @@ class CRSDiffEditor:
 
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """What of the settings the model cannot follow, one sentence each."""
-        return self.generator.notes(gsd_m, controls)
+        notes = self.generator.notes(gsd_m, controls)
+        strength = getattr(self.task, "strength", 0.0)
+        if strength > 0 and self._steps_of(strength) == 0:
+            steps = self.generator.settings.steps or self.canvas.config.default_steps
+            notes.append(
+                f"A strength of {strength:g} is less than half of one of {steps} steps, so nothing "
+                "is made anew; give more of either."
+            )
+        return notes
 
     @torch.no_grad()
     def edit(self, picture: Picture) -> _RGB:
@@ -192,6 +203,8 @@ class CRSDiffEditor:
             control_guidance_scale=settings.control_guidance,
             guidance_interval=settings.guidance_interval,
             guidance_rescale=settings.guidance_rescale,
+            control_uses=self._uses(view),
+            reuse_every=settings.reuse,
             image=start,
             strength=strength,
             project=project,
@@ -216,9 +229,19 @@ class CRSDiffEditor:
             settings.style_strength,
             self._metadata(picture),
             Guidance(text, controls, settings.guidance_interval, settings.guidance_rescale),
-            {},
+            self._uses(view),
             1.0,
+            settings.reuse,
         )
+
+    def _uses(self, view: _View) -> dict[str, ControlUse]:
+        """How the controls are used that are given, of those that something is said of."""
+        settings = self.generator.settings
+        return {
+            name: ControlUse(settings.strengths.get(name, 1.0), settings.intervals.get(name, _FULL))
+            for name in view.given
+            if name in settings.strengths or name in settings.intervals
+        }
 
     def _metadata(self, picture: Picture) -> Tensor:
         """Metadata of a picture, (1, 7); what the model has not learned to read is left out."""
@@ -264,6 +287,7 @@ class _View:
         side = canvas.side_px
         self._pad = (0, -self._size[1] % side, 0, -self._size[0] % side)
         given = picture.controls.only(canvas.config.trained_controls)
+        self.given = given.given
         self.controls = self._padded(torch.from_numpy(given.maps)[None])
         self.present = torch.tensor([given.present], dtype=torch.float32)
 

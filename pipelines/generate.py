@@ -235,6 +235,12 @@ class CRSDiffGenerator:
                 f"The model was not trained on the controls {', '.join(unknown_controls)}; they "
                 "are left out."
             )
+        guidance = self.settings.guidance
+        if self.settings.negative_prompt and guidance is not None and guidance <= 1:
+            notes.append(
+                f"At a guidance scale of {guidance:g} nothing leads away from the negative prompt; "
+                "give --guidance above 1."
+            )
         encoder, embedding = self.pipe.text_encoder, self.pipe.metadata_embedding
         if isinstance(encoder, CaptionEncoder):
             prompts = {
@@ -411,7 +417,8 @@ def pick_device(name: str | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        # Also refuses "meta", on which nothing is computed.
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The device {name!r} is not to be had here; try cpu.") from error
     return device

@@ -39,6 +39,12 @@ class DeepReuse:
         self.unet, self.every, self.levels = unet, every, levels
         self._from_below: Tensor | None = None
         self._age = 0
+        self._of: object = None
+
+    def keep_for(self, what: object) -> None:
+        """Say what the next samples are predictions of; features of others are forgotten."""
+        if what != self._of:
+            self._of, self._from_below = what, None
 
     def __call__(
         self,

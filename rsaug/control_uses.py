@@ -79,12 +79,37 @@ def check_uses(uses: Mapping[str, Use], controls: Sequence[str]) -> list[str]:
             f"With {' and '.join(drawing)} at no strength, or for no step, nothing draws roads, so "
             "the road mask would be no label of the images."
         )
-    use = uses.get("road")
+    # Without a road map it is the land cover, with the roads on top, that says where they are.
+    name = drawing[0]
+    use = uses.get(name)
     if use is None or (use.strength >= 1 and use.region is None and use.interval == (0.0, 1.0)):
         return []
     return [
-        "The road control is not used in full, so images need not have every road of their mask; "
-        "check them before they train anything."
+        f"The {name} control is not used in full, so images need not have every road of their "
+        "mask; check them before they train anything."
+    ]
+
+
+def check_guidance(scale: float, interval: Interval) -> list[str]:
+    """Sentences on what guidance of the controls means for the road mask as a label.
+
+    Args:
+        scale: Guidance scale of the controls.
+        interval: When guidance is on; outside, controls are followed as trained.
+
+    Raises:
+        InputError: if the controls are not followed at any time.
+    """
+    if scale >= 1 or interval[0] == interval[1]:
+        return []
+    if scale == 0 and interval == (0.0, 1.0):
+        raise InputError(
+            "At a guidance scale of 0 the controls are not followed, so the road mask would be no "
+            "label of the images; give --control-guidance 1 or more."
+        )
+    return [
+        f"At a guidance scale of {scale:g} the controls are followed less than as trained, so "
+        "images need not have every road of their mask; check them before they train anything."
     ]
 
 

@@ -220,7 +220,12 @@ class SynthOptions(RunOptions):
         if self.variants < 1:
             raise InputError(f"The number of variants must be at least 1, not {self.variants}.")
         # Text that is none is refused before any layer is read.
-        self.uses()
+        for name, use in self.uses().items():
+            if use.region is not None and is_network(use.region):
+                raise InputError(
+                    f"The region of {name} comes from a server; a region is a file, so write its "
+                    "areas to one first."
+                )
         if self.guidance_interval is not None:
             read_interval(self.guidance_interval)
 

@@ -25,6 +25,8 @@ _DECIDING = (
     "gsd",
     "tile_size",
     "crs",
+    "tunnels",
+    "height_range",
     "control_strength",
     "control_interval",
     "prompt",
@@ -38,6 +40,7 @@ _DECIDING = (
     "guidance_rescale",
     "scheduler",
     "reuse",
+    "vae_tiling",
     "seed",
 )
 _REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength"}
@@ -81,6 +84,8 @@ class Record(Generic[Options]):
         """In what another run differs, as far as images can show it, in words."""
         ours, theirs = self._deciding(), other._deciding()
         names = list(dict.fromkeys([*ours, *theirs]))
+        if not ("controls" in self.results and "controls" in other.results):
+            names.remove("controls")
         return [name for name in names if (ours.get(name) or None) != (theirs.get(name) or None)]
 
     def _deciding(self) -> dict[str, object]:
@@ -88,6 +93,7 @@ class Record(Generic[Options]):
         box = self.options.aoi if self.options.aoi and is_box(self.options.aoi) else None
         return {
             **{name.replace("_", " "): getattr(self.options, name, None) for name in _DECIDING},
+            "controls": self.results.get("controls"),
             "area of interest": box,
             **{f"{name.replace('_', ' ')} file": digest for name, digest in self.inputs.items()},
             "weights": self.generator.get("weights_sha256"),
@@ -132,6 +138,8 @@ def read_record_of(
         inputs=_dictionary(document, "inputs"),
         generator=_dictionary(document, "generator"),
         created=str(document.get("created") or now()),
+        # The rest is for readers; of the options this is what they came to.
+        results={name: document[name] for name in ("controls",) if name in document},
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rsaug.conditions.stack import ControlStack
-from rsaug.control_uses import check_uses
+from rsaug.control_uses import check_guidance, check_uses
 from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
@@ -74,8 +74,9 @@ class TileGenerator(Protocol):
     def describe(self) -> dict[str, object]:
         """Everything besides a request that decides its image, JSON-able.
 
-        Understood are ``model``, ``weights_sha256``, ``prompt``, ``date``, ``steps``, ``guidance``
-        and ``scheduler``; see also `rsaug.provenance.VOLATILE`.
+        Understood are ``model``, ``weights_sha256``, ``prompt``, ``date``, ``steps``, ``guidance``,
+        ``control_guidance``, ``guidance_interval`` and ``scheduler``; see also
+        `rsaug.provenance.VOLATILE`.
         """
 
     def seconds_per_tile(self, tile_size: int) -> float:
@@ -226,8 +227,10 @@ def run(
     regions = {name: region for name, region in plan.regions.items() if name in seen}
     plan = replace(plan, controls=seen, regions=regions)
     record = make_record(plan, generator)
+    unsure = _unsure_labels(plan, record)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
-    for note in (*plan.notes, *asked, *_changes(plan, record), *owed):
+    notes = (*plan.notes, *unsure, *asked, *_changes(plan, record), *owed)
+    for note in dict.fromkeys(notes):
         on_note(note)
     folder = RunFolder(plan.options.folder)
     folder.open()
@@ -246,6 +249,20 @@ def run(
         strangers=folder.strangers(names),
         seconds=seconds,
     )
+
+
+def _unsure_labels(plan: Plan, record: Record[SynthOptions]) -> list[str]:
+    """Sentences on the road mask as a label, now that the model is known.
+
+    Raises:
+        InputError: if the model would follow nothing that draws roads.
+    """
+    uses = {name: use for name, use in plan.options.uses().items() if name in plan.controls}
+    said: Mapping[str, Any] = record.generator
+    interval = tuple(said.get("guidance_interval", (0.0, 1.0)))
+    scale = said.get("control_guidance")
+    guided = [] if scale is None else check_guidance(scale, interval)
+    return [*check_uses(uses, plan.controls), *guided]
 
 
 def _changes(plan: Plan, record: Record[SynthOptions]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rsaug.control_uses import Use, check_uses, read_uses
+from rsaug.control_uses import Use, check_guidance, check_uses, read_uses
 from rsaug.errors import InputError
 
 
@@ -57,3 +57,16 @@ def test_a_road_control_that_is_not_used_in_full_makes_no_sure_label(use: Use) -
     (note,) = check_uses({"road": use}, ("road", "seg"))
     assert "need not have every road" in note
     assert check_uses({"road": Use(1.5), "seg": use}, ("road", "seg")) == []
+    # Where no road map is given, the land cover draws the roads.
+    (note,) = check_uses({"seg": use}, ("hed", "seg"))
+    assert note.startswith("The seg control")
+
+
+def test_controls_that_guidance_does_not_follow_make_no_label() -> None:
+    for scale, interval in ((1.0, (0.0, 1.0)), (3.0, (0.0, 1.0)), (0.0, (0.4, 0.4))):
+        assert check_guidance(scale, interval) == []
+    for scale, interval in ((0.5, (0.0, 1.0)), (0.0, (0.0, 0.5))):
+        (note,) = check_guidance(scale, interval)
+        assert "need not have every road" in note
+    with pytest.raises(InputError, match="guidance scale of 0 the controls are not followed"):
+        check_guidance(0.0, (0.0, 1.0))

@@ -415,3 +415,44 @@ def test_images_that_follow_no_roads_are_not_made(roads: Path, tmp_path: Path) -
     ):
         make(options(roads, tmp_path / "out", controls="hed,mlsd"))
     assert not (tmp_path / "out").exists()
+
+
+def test_roads_have_to_be_drawn_by_what_the_generator_sees(roads: Path, tmp_path: Path) -> None:
+    wood = str(write_wood(tmp_path / "wood.gpkg"))
+    plan = make_plan(options(roads, tmp_path / "out", landcover=wood, control_strength="road=0"))
+    with pytest.raises(InputError, match="nothing draws roads"):
+        run(plan, Narrow("road"))
+
+
+class Guided(Painter):
+    """A painter that says how much it is guided by the controls."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def describe(self) -> dict[str, object]:
+        """What decides an image besides its request."""
+        return {**super().describe(), "control_guidance": self.scale}
+
+
+def test_guidance_that_follows_no_roads_makes_no_label(roads: Path, tmp_path: Path) -> None:
+    plan = make_plan(options(roads, tmp_path / "out", limit=1))
+    with pytest.raises(InputError, match="are not followed"):
+        run(plan, Guided(0.0))
+    assert not (tmp_path / "out").exists()
+    notes: list[str] = []
+    run(plan, Guided(0.5), on_note=notes.append)
+    assert any("need not have every road" in note for note in notes)
+
+
+def test_other_controls_than_those_of_the_record_are_told(roads: Path, tmp_path: Path) -> None:
+    def notes_with(controls: str | None) -> str:
+        notes: list[str] = []
+        asked = options(roads, tmp_path / "out", controls=controls, limit=1)
+        run(make_plan(asked), Painter(), on_note=notes.append)
+        return " ".join(notes)
+
+    assert "Changed" not in notes_with(None)
+    assert "Changed" not in notes_with("road")
+    assert "Changed since the recorded run: controls;" in notes_with("road,hed")

@@ -15,9 +15,8 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, TypeGuard
 
@@ -39,7 +38,8 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_MOST_PICKLE = 1 << 28  # A quarter of a gigabyte; the published file's is under one megabyte.
+# The published file's is under one megabyte. A byte can ask for 200 bytes of memory.
+_MOST_PICKLE = 1 << 23
 _BLOCK = 1 << 24
 
 _DAMAGE = (
@@ -109,8 +109,8 @@ class _Spec(NamedTuple):
     strides: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Storage:
+class _Storage(NamedTuple):
+    # Not a dataclass, whose attributes a pickle could set after they have been checked.
     key: str
     dtype: torch.dtype
     length: int
@@ -209,6 +209,28 @@ def _is_spec(value: object) -> bool:
     return isinstance(value, _Spec)
 
 
+def _check_keys(keys: Iterable[object]) -> None:
+    """Raise UnpicklingError for a key that is a tuple of tuples.
+
+    Python takes its hash by recursion that nothing bounds: one that is nested a million times ends
+    the process, and one that holds itself many times takes for ever.
+    """
+    for key in keys:
+        if isinstance(key, tuple) and any(isinstance(part, tuple) for part in key):
+            raise pickle.UnpicklingError("a key is a tuple of tuples")
+
+
+def _checking(operation: bytes, keys: slice) -> Callable[[Any], None]:
+    """An operation of the reader, after a look at the keys that lie on its stack."""
+    load: Any = pickle._Unpickler.dispatch[operation[0]]
+
+    def checked(reader: Any) -> None:
+        _check_keys(reader.stack[keys])
+        load(reader)
+
+    return checked
+
+
 class _Reader(pickle._Unpickler):
     """Reads a pickle of `torch.save` without importing or calling anything that it names.
 
@@ -242,6 +264,11 @@ class _Reader(pickle._Unpickler):
             add = append
 
         class Ordered(dict[Any, Any]):
+            def __init__(self, pairs: Iterable[Any] = ()) -> None:
+                pairs = [(key, value) for key, value in pairs]
+                _check_keys(key for key, _ in pairs)
+                super().__init__(pairs)
+
             def __setstate__(self, state: object) -> None:
                 pass
 
@@ -252,6 +279,15 @@ class _Reader(pickle._Unpickler):
             ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
             **{("torch", name): dtype for name, dtype in _STORAGES.items()},
         }
+
+    dispatch = {  # noqa: RUF012 - as its parent has it
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: _checking(pickle.SETITEM, slice(-2, -1)),
+        pickle.SETITEMS[0]: _checking(pickle.SETITEMS, slice(0, None, 2)),
+        pickle.DICT[0]: _checking(pickle.DICT, slice(0, None, 2)),
+        pickle.ADDITEMS[0]: _checking(pickle.ADDITEMS, slice(None)),
+        pickle.FROZENSET[0]: _checking(pickle.FROZENSET, slice(None)),
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name in the pickle; nothing is imported."""

@@ -105,10 +105,10 @@ def _rule(component: str, names: list[str]) -> Callable[[str], str | None]:
         period = _period(names)
         return lambda name: _adapter(name, period)
     if component == "vae":
-        levels = 1 + max(_numbers(r"decoder\.up\.(\d+)\.", names), default=0)
+        levels = 1 + max(_numbers(r"decoder\.up\.(\d{1,4})\.", names), default=0)
         return lambda name: _vae(name, levels)
     if component == "metadata_embedding":
-        return lambda name: _replace(r"mlp_models\.(\d+)\.fc1\.", r"projections.\1.", name)
+        return lambda name: _replace(r"mlp_models\.(\d{1,4})\.fc1\.", r"projections.\1.", name)
     # Of the text model and the content adapter both sides have the same names.
     return lambda name: name
 
@@ -125,7 +125,7 @@ def _unet(name: str, period: int) -> str | None:
         return f"{plain[stem]}.{leaf}"
     if name.startswith("middle_block."):
         return _middle(name, "mid_block.attentions.0", "mid_block.resnets")
-    match = re.match(r"(input|output)_blocks\.(\d+)\.(\d)\.(.+)$", name)
+    match = re.match(r"(input|output)_blocks\.(\d{1,4})\.(\d)\.(.+)$", name)
     if match is None:
         return None
     side, block, part, rest = match[1], int(match[2]), match[3], match[4]
@@ -148,10 +148,10 @@ def _adapter(name: str, period: int) -> str | None:
     if name.startswith("feature_extractor."):
         return _pyramid(name.removeprefix("feature_extractor."))
     if name.startswith("zero_convs."):
-        return _replace(r"zero_convs\.(\d+)\.0\.", r"down_outputs.\1.", name)
+        return _replace(r"zero_convs\.(\d{1,4})\.0\.", r"down_outputs.\1.", name)
     if name.startswith("middle_block."):
         return _middle(name, "mid.attention", "mid.resnets")
-    match = re.match(r"input_blocks\.(\d+)\.([01])\.(.+)$", name)
+    match = re.match(r"input_blocks\.(\d{1,4})\.([01])\.(.+)$", name)
     if match is None:
         return None
     level, k = divmod(int(match[1]) - 1, period)
@@ -165,12 +165,12 @@ def _adapter(name: str, period: int) -> str | None:
 
 
 def _pyramid(name: str) -> str | None:
-    if match := re.match(r"pre_extractor\.(\d+)\.(\w+)$", name):
+    if match := re.match(r"pre_extractor\.(\d{1,4})\.(\w+)$", name):
         # Between two convolutions lies an activation.
         return None if int(match[1]) % 2 else f"pyramid.stem.{int(match[1]) // 2}.{match[2]}"
     if name.startswith("extractors."):
-        return _replace(r"extractors\.(\d+)\.0\.", r"pyramid.levels.\1.", name)
-    return _replace(r"zero_convs\.(\d+)\.", r"pyramid.outputs.\1.", name)
+        return _replace(r"extractors\.(\d{1,4})\.0\.", r"pyramid.levels.\1.", name)
+    return _replace(r"zero_convs\.(\d{1,4})\.", r"pyramid.outputs.\1.", name)
 
 
 def _vae(name: str, levels: int) -> str | None:
@@ -190,7 +190,7 @@ def _vae(name: str, levels: int) -> str | None:
         part = _VAE_ATTENTION.get(found[1])
         return part and f"{half}.mid_block.attentions.0.{part}.{found[2]}"
     found = re.match(
-        r"(down|up)\.(\d+)\.(?:block\.(\d+)\.(.+)|(?:down|up)sample\.(conv\..+))$", rest
+        r"(down|up)\.(\d{1,4})\.(?:block\.(\d{1,4})\.(.+)|(?:down|up)sample\.(conv\..+))$", rest
     )
     if found is None:
         return None
@@ -207,7 +207,7 @@ def _shortcut(name: str) -> str:
 
 
 def _middle(name: str, attention: str, resnets: str) -> str | None:
-    _, part, rest = name.split(".", 2)
+    _, part, rest = (*name.split(".", 2), "")[:3]
     if part == "1":
         return f"{attention}.{rest}"
     return _resnet(f"{resnets}.{int(part) // 2}", rest) if part in ("0", "2") else None
@@ -225,7 +225,7 @@ def _replace(pattern: str, by: str, name: str) -> str | None:
 
 def _period(names: Iterable[str]) -> int:
     """Blocks from one level to the next: the first way down comes after those of one level."""
-    return min(_numbers(r"input_blocks\.(\d+)\.0\.op\.", names), default=1 << 30)
+    return min(_numbers(r"input_blocks\.([1-9]\d{0,3})\.0\.op\.", names), default=1 << 30)
 
 
 def _numbers(pattern: str, names: Iterable[str]) -> set[int]:

@@ -10,6 +10,9 @@ from rsaug.errors import InputError
 from rsaug.pipelines.convert.keys import PREFIXES
 from rsaug.pipelines.presets import SD15
 
+# No side of a tensor of such a network is near it, and products of two can still be counted.
+_LARGEST = 1 << 24
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -60,6 +63,10 @@ class _Part:
                 f"This is no checkpoint of CRS-Diff: {self._start}{name} {found}, without which "
                 "the sizes of the network are not known."
             )
+        if not 0 < shape[axis] <= _LARGEST:
+            raise InputError(
+                f"This is no checkpoint of CRS-Diff: {self._start}{name} has the shape {shape}."
+            )
         return shape[axis]
 
     def indices(self, pattern: str) -> list[int]:
@@ -74,8 +81,8 @@ class _Part:
 
 def _levels(part: _Part) -> tuple[tuple[int, ...], tuple[bool, ...], int]:
     """Width and attention of each level of an encoder, and its blocks a level."""
-    blocks = part.indices(r"input_blocks\.(\d+)\.")
-    downs = part.indices(r"input_blocks\.(\d+)\.0\.op\.")
+    blocks = part.indices(r"input_blocks\.(\d{1,4})\.")
+    downs = part.indices(r"input_blocks\.([1-9]\d{0,3})\.0\.op\.")
     period = downs[0] if downs else len(blocks)
     firsts = [k for k in blocks if k % period == 1 or period == 1]
     widths = tuple(part.size(f"input_blocks.{k}.0.out_layers.3.bias") for k in firsts)
@@ -99,8 +106,8 @@ def _unet(part: _Part) -> dict[str, Any]:
 
 def _adapter(part: _Part) -> dict[str, Any]:
     widths, attends, layers = _levels(part)
-    stem = part.indices(r"feature_extractor\.pre_extractor\.(\d+)\.")
-    levels = part.indices(r"feature_extractor\.extractors\.(\d+)\.")
+    stem = part.indices(r"feature_extractor\.pre_extractor\.(\d{1,4})\.")
+    levels = part.indices(r"feature_extractor\.extractors\.(\d{1,4})\.")
     return {
         **SD15.adapter,
         "in_channels": part.size("input_blocks.0.0.weight", 1),
@@ -141,8 +148,8 @@ def _metadata(part: _Part) -> dict[str, Any]:
 
 
 def _vae(part: _Part) -> dict[str, Any]:
-    levels = part.indices(r"encoder\.down\.(\d+)\.")
-    blocks = part.indices(r"encoder\.down\.0\.block\.(\d+)\.")
+    levels = part.indices(r"encoder\.down\.(\d{1,4})\.")
+    blocks = part.indices(r"encoder\.down\.0\.block\.(\d{1,4})\.")
     return {
         **SD15.vae,
         "latent_channels": part.size("post_quant_conv.bias"),
@@ -170,7 +177,7 @@ def _text(part: _Part, heads: int | None) -> dict[str, Any]:
         "vocab_size": vocabulary,
         "hidden_size": width,
         "intermediate_size": part.size("encoder.layers.0.mlp.fc1.bias"),
-        "num_hidden_layers": len(part.indices(r"encoder\.layers\.(\d+)\.")),
+        "num_hidden_layers": len(part.indices(r"encoder\.layers\.(\d{1,4})\.")),
         "num_attention_heads": heads,
         "max_position_embeddings": part.size("embeddings.position_embedding.weight"),
         "projection_dim": width,

@@ -20,10 +20,21 @@ from rsaug.optional import require
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.content import ContentAdapter
 from rsaug.pipelines.folders import INDEX, read_json
+from rsaug.pipelines.generate import model_folder
+from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.metadata import MetadataEmbedding
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.train.loop import seeded
 
+# What is fetched of a base on the hub, where the same weights lie in several other forms.
+_FILES = (
+    INDEX,
+    "*/*.json",
+    "tokenizer/*.txt",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+)
 # Where the UNet has what the adapter calls so.
 _PLACES = {
     "local": ("resnets", "0"),
@@ -33,6 +44,9 @@ _PLACES = {
 _INJECTED = (192, 256, 384, 512)
 # What the adapter's encoder takes for granted, by the name in the UNet's configuration.
 _LAYOUT: dict[str, Any] = {
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "num_class_embeds": None,
+    "time_cond_proj_dim": None,
     "use_linear_projection": False,
     "addition_embed_type": None,
     "class_embed_type": None,
@@ -46,6 +60,20 @@ def is_base(folder: Path) -> bool:
     if not (folder / INDEX).is_file():
         return False
     return str(read_json(folder / INDEX).get("_class_name")).startswith("StableDiffusion")
+
+
+def start_folder(model: str) -> Path:
+    """The folder of a model to train on; of a base on the hub only what is needed is fetched.
+
+    Args:
+        model: ``default``, a folder, or a hub id.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if not Path(model).is_dir() and is_hub_id(model) and is_base(fetch(model, [INDEX])):
+        return fetch(model, _FILES)
+    return model_folder(model)
 
 
 def base_pipeline(folder: Path, seed: int = 0) -> CRSDiffPipeline:
@@ -64,21 +92,31 @@ def base_pipeline(folder: Path, seed: int = 0) -> CRSDiffPipeline:
     """
     transformers: Any = require("transformers", extra="sd15")
     _check_layout(folder)
-    weights = {"use_safetensors": True, "low_cpu_mem_usage": False}
+    _check_tokenizer(folder / "tokenizer")
     try:
-        unet = UNet2DConditionModel.from_pretrained(
-            folder / "unet", class_embed_type="identity", **weights
+        unet = _load(
+            UNet2DConditionModel,
+            folder / "unet",
+            class_embed_type="identity",
+            low_cpu_mem_usage=False,
         )
-        vae = AutoencoderKL.from_pretrained(folder / "vae", **weights)
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-        text = transformers.CLIPTextModel.from_pretrained(
-            folder / "text_encoder", use_safetensors=True, local_files_only=True
-        )
+        vae = _load(AutoencoderKL, folder / "vae", low_cpu_mem_usage=False)
+        text = _load(transformers.CLIPTextModel, folder / "text_encoder", local_files_only=True)
+        # Latents are not confined to [-1, 1]; schedulers that do not clip say nothing of it, and
+        # DDIM does unless it is told.
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", clip_sample=False)
         tokenizer = transformers.CLIPTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    # The readers behind it are in Rust and raise bare Exceptions.
+    except Exception as error:
         raise InputError(f"The base model in {folder} cannot be loaded: {error}") from error
+    if unet.config.in_channels != vae.config.latent_channels:
+        raise InputError(
+            f"The UNet in {folder} takes {unet.config.in_channels} channels and its autoencoder "
+            f"has {vae.config.latent_channels}: a model from text to image is needed, not one of "
+            "inpainting."
+        )
     width, context = unet.config.block_out_channels[0], unet.config.cross_attention_dim
     with seeded(seed, torch.device("cpu")):
         adapter = adapter_of(unet)
@@ -120,9 +158,13 @@ def adapter_of(unet: UNet2DConditionModel) -> LocalAdapter:
     )
     taken = unet.state_dict()
     own = adapter.state_dict()
-    for mine, theirs in _names(own):
-        own[mine] = taken[theirs]
-    adapter.load_state_dict(own)
+    names = dict(_names(own))
+    strange = [theirs for theirs in names.values() if theirs not in taken]
+    if strange:
+        raise InputError(
+            f"The UNet is not laid out as that of Stable Diffusion 1.x: it has no {strange[0]}."
+        )
+    adapter.load_state_dict({**own, **{mine: taken[theirs] for mine, theirs in names.items()}})
     return adapter
 
 
@@ -144,12 +186,38 @@ def _names(own: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, ".".join(parts)
 
 
+def _load(kind: Any, folder: Path, **settings: Any) -> Any:
+    """A network in float32, whatever it was saved in, also where there is only half precision."""
+    whole = [p for p in folder.glob("*.safetensors") if not p.stem.endswith(".fp16")]
+    network, found = kind.from_pretrained(
+        folder,
+        variant=None if whole else "fp16",
+        use_safetensors=True,
+        output_loading_info=True,
+        **settings,
+    )
+    # Either library would go on with random numbers in their place.
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(f"{folder.name} lacks {len(missing)} tensors, such as {missing[0]}.")
+    return network.float()
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raise InputError without a vocabulary; transformers would make one up, of two tokens."""
+    if (folder / "tokenizer.json").is_file():
+        return
+    missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"The base model has no tokenizer in {folder}: no {', '.join(missing)}.")
+
+
 def _check_layout(folder: Path) -> None:
     config = read_json(folder / "unet" / "config.json")
     strange = [name for name, value in _LAYOUT.items() if config.get(name, value) != value]
     if not isinstance(config.get("attention_head_dim", 8), int):
         strange.append("attention_head_dim")
-    if len(config.get("block_out_channels", ())) > len(_INJECTED):
+    widths = config.get("block_out_channels", ())
+    if not isinstance(widths, list | tuple) or len(widths) > len(_INJECTED):
         strange.append("block_out_channels")
     if strange:
         raise InputError(

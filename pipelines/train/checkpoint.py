@@ -80,7 +80,8 @@ def resume(path: Path, parts: Mapping[str, Stateful], made_by: Mapping[str, obje
     """Steps done before, with all parts set to that state; 0 where there is no checkpoint.
 
     Raises:
-        InputError: if the checkpoint cannot be read, or is of a run that ``made_by`` tells apart.
+        InputError: if the checkpoint cannot be read, is of a run that ``made_by`` tells apart, or
+            lacks the state of a part.
     """
     if not path.is_file():
         return 0
@@ -88,15 +89,31 @@ def resume(path: Path, parts: Mapping[str, Stateful], made_by: Mapping[str, obje
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         same = state["made_by"] == made_by
         step: int = state["step"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+    # On what is no checkpoint the reader stumbles in any of these ways.
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
         raise InputError(f"{path} is no checkpoint of this training; remove it.") from error
     if not same:
         raise InputError(
             f"{path} was made by another recipe or from other data; remove it, or train to another "
             "folder."
         )
-    for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+    except (LookupError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not fit this run ({error}): go on with the same --precision and the same "
+            "versions of the libraries, or remove it."
+        ) from error
     return step
 
 

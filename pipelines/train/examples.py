@@ -190,6 +190,13 @@ def _draw_sample(
     return _Sample(row, orientation, slots, luck, prompt, content, values)
 
 
+def has_any(pack: Pack, slot: str) -> bool:
+    """Whether some example has a map for a slot."""
+    if slot == "seg":
+        return bool((pack.has_areas | pack.has_seen).any())
+    return slot in KNOWN_SLOTS
+
+
 def _has(pack: Pack, row: int, slot: str) -> bool:
     """Whether an example has a map for a slot."""
     if slot == "seg":

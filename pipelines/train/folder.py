@@ -26,7 +26,12 @@ def read_index(folder: Path, split: str) -> pd.DataFrame:
     path = folder / "index.csv"
     if not path.is_file():
         raise InputError(f"{folder} is no tile folder: it has no index.csv")
-    index = pd.read_csv(path, dtype={"id": str})
+    try:
+        index = pd.read_csv(path, dtype={"id": str})
+        if "year" in index:
+            index["year"] = pd.to_numeric(index["year"])
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}".rstrip()) from error
     missing = {"id", "split"} - set(index.columns)
     if missing:
         raise InputError(f"{path} lacks the columns {sorted(missing)}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from rsaug.errors import InputError
 from rsaug.pipelines.content import clip_pixels
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.train.checkpoint import digest_of
-from rsaug.pipelines.train.examples import KNOWN_SLOTS, ImageCache, draw_batch
+from rsaug.pipelines.train.examples import ImageCache, draw_batch, has_any
 from rsaug.pipelines.train.loop import Loop, Schedule, seeded
 from rsaug.pipelines.train.lora import ADAPTED, Lora
 from rsaug.pipelines.train.machine import Run
@@ -66,12 +67,14 @@ class Trainer:
         run: Run,
         log: Callable[[str], None],
     ) -> None:
+        recipe.check()
         self.pack, self.out, self.recipe = pack, out, recipe
         made_by = _made_by(pack, weights, start, recipe)
         is_model = isinstance(start, CRSDiffPipeline)
         self.pipe = start if is_model else new_pipeline(pack, start, recipe)
         if is_model:
             self.pack = _fitted(pack, start, log)
+        _check_size(self.pack, self.pipe)
         self.pipe.set_progress_bar_config(disable=True)
         self.odds = np.asarray(weights, dtype=np.float64) / np.sum(weights)
         self.objective = Objective(self.pipe.scheduler, recipe.min_snr)
@@ -119,7 +122,7 @@ class Trainer:
             self.lora.save(self.out)
             self.lora.merge()
         if self.recipe.phase != "text":
-            learned = set(self.recipe.mix.slots) & set(KNOWN_SLOTS)
+            learned = {slot for slot in self.recipe.mix.slots if has_any(self.pack, slot)}
             known = learned | set(self.pipe.config.trained_controls)
             self.pipe.register_to_config(trained_controls=[s for s in SLOTS if s in known])
         save_half(self.pipe, self.out)
@@ -156,12 +159,30 @@ def _fitted(pack: Pack, pipe: CRSDiffPipeline, log: Callable[[str], None]) -> Pa
     return replace(pack, metadata=metadata)
 
 
+def _check_size(pack: Pack, pipe: CRSDiffPipeline) -> None:
+    """Raise InputError for examples of a size that the networks cannot halve to their end."""
+    factor = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    rows, cols = pack.rgb.shape[1:3]
+    if rows % factor or cols % factor:
+        raise InputError(
+            f"Examples are {rows}x{cols} pixels; this model needs sides that {factor} divides: "
+            "give another --tile-size."
+        )
+
+
 def _add_lora(networks: GeneratorNetworks, recipe: GeneratorRecipe) -> Lora | None:
     if not recipe.lora_rank:
         return None
     if recipe.train_text:
         raise InputError("With low-rank updates the text encoder stays as it is.")
     names = tuple(name for name in ADAPTED if name not in networks.frozen)
+    adapter = networks.local_adapter
+    outputs = [adapter.mid_output, *adapter.down_outputs]
+    if "local_adapter" in names and not any(bool(conv.weight.any()) for conv in outputs):
+        raise InputError(
+            "The adapter of this model is untrained: its residuals are zero, and low-rank updates "
+            "do not reach what keeps them so. Train the phase 'conditions' without --lora first."
+        )
     networks.frozen = [name for name in PARTS if name not in names]
     with seeded(recipe.seed, torch.device("cpu")):
         return Lora(networks, names, recipe.lora_rank)
@@ -174,11 +195,14 @@ def _made_by(
     recipe: GeneratorRecipe,
 ) -> dict[str, object]:
     """What decides a run besides its length."""
-    parts = start.components.values() if isinstance(start, CRSDiffPipeline) else [start]
+    parts = list(start.components.values()) if isinstance(start, CRSDiffPipeline) else [start]
+    noise = [
+        repr(sorted(part.config.items())) for part in parts if isinstance(part, SchedulerMixin)
+    ]
     arrays = [values for values in vars(pack).values() if isinstance(values, np.ndarray)]
     return {
         "recipe": {k: v for k, v in asdict(recipe).items() if k not in _FREE},
-        "start": digest_of(*(part for part in parts if isinstance(part, nn.Module))),
+        "start": digest_of(*(part for part in parts if isinstance(part, nn.Module)), *noise),
         "data": digest_of(*arrays, repr(pack.captions), np.asarray(weights, dtype=np.float64)),
     }
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from rsaug.errors import InputError
 
 # (in, out, kernel, stride, padding, pool before) of AlexNet's five convolutions.
 _ALEXNET = (
@@ -24,6 +27,9 @@ class LPIPS(nn.Module):
 
     Args:
         weights: safetensors file with ``conv0..4`` and the linear heads ``lin0..4``.
+
+    Raises:
+        InputError: if the file holds something else.
     """
 
     shift: Tensor
@@ -36,13 +42,16 @@ class LPIPS(nn.Module):
         self.convs, self.heads = nn.ModuleList(convs), nn.ParameterList(heads)
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
-        state = load_file(weights)
-        with torch.no_grad():
-            for k, (conv, head) in enumerate(zip(convs, heads, strict=True)):
-                conv.load_state_dict(
-                    {name: state[f"conv{k}.{name}"] for name in ("weight", "bias")}
-                )
-                head.copy_(state[f"lin{k}.weight"])
+        try:
+            state = load_file(weights)
+            with torch.no_grad():
+                for k, (conv, head) in enumerate(zip(convs, heads, strict=True)):
+                    conv.load_state_dict(
+                        {name: state[f"conv{k}.{name}"] for name in ("weight", "bias")}
+                    )
+                    head.copy_(state[f"lin{k}.weight"])
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise InputError(f"{weights} holds no weights of LPIPS: {error}.") from error
         self.requires_grad_(False)
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -52,7 +52,8 @@ class Objective:
         """
         # One timestep from each of n equal parts: less variance than n independent ones.
         spread = (torch.arange(total) + torch.rand(total)) / total
-        timesteps = (spread * self.steps).long()[part].to(latents.device)
+        # In float32 the last of them can be rounded up to one.
+        timesteps = (spread * self.steps).long().clamp(max=self.steps - 1)[part].to(latents.device)
         noise = torch.randn(total, *latents.shape[1:])[part].to(latents.device)
         noisy = self._noise.add_noise(latents, noise, timesteps)
         alpha = self._noise.alphas_cumprod.to(latents.device)[timesteps].view(-1, 1, 1, 1)

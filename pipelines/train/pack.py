@@ -270,6 +270,8 @@ def _vegetation(rgb: NDArray[np.uint8], nir_path: Path) -> NDArray[np.uint8]:
         return np.zeros(rgb.shape[:2], dtype=np.uint8)
     with open_image(nir_path) as src:
         nir = src.read(1).astype(np.float32)
+    if nir.shape != rgb.shape[:2]:
+        raise InputError(f"{nir_path} is {nir.shape} pixels, its image {rgb.shape[:2]}.")
     red = rgb[..., 0].astype(np.float32)
     ndvi = (nir - red) / np.maximum(nir + red, 1)
     plants: NDArray[np.uint8] = (ndvi > _VEGETATION_NDVI).astype(np.uint8)
@@ -281,7 +283,11 @@ def _read_captions(path: Path, split: str) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+        reader = csv.DictReader(file)
+        missing = {"place", "split", "scene", "caption"} - set(reader.fieldnames or ())
+        if missing:
+            raise InputError(f"{path} lacks the columns {sorted(missing)}")
+        rows = [row for row in reader if row["split"] == split]
     return {
         row["place"]: (row["caption"], row["scene"], f"{row['scene']}. {row['caption']}")
         for row in rows

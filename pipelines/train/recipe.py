@@ -7,6 +7,7 @@ from typing import Any
 
 from diffusers import DDIMScheduler
 
+from rsaug.errors import InputError
 from rsaug.pipelines.presets import DEFAULT, Preset
 from rsaug.pipelines.train.mix import ConditionMix, read_mix
 from rsaug.pipelines.train.networks import Phase
@@ -49,6 +50,17 @@ class GeneratorRecipe:
     sampling_steps: int = 12
     guidance: float = 2.0
 
+    def check(self) -> None:
+        """Raise InputError for numbers that no training can have."""
+        if min(self.steps, self.batch) < 1 or min(self.seed, self.lora_rank, self.warmup) < 0:
+            raise InputError(
+                "Steps and batch must be 1 or more; seed, rank and warm-up must be 0 or more."
+            )
+        if self.seed >= 1 << 32:
+            raise InputError(f"The seed must be below {1 << 32}, not {self.seed}.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"The learning rate must be above 0, not {self.learning_rate:g}.")
+
 
 def recipe_for(phase: Phase, *, lora_rank: int = 0, **changes: Any) -> GeneratorRecipe:
     """The recipe of a phase, with changes: the default model's, or near to CRS-Diff's own.
@@ -81,4 +93,4 @@ def make_scheduler() -> DDIMScheduler:
 
 def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
     """Linear warm-up, constant, then linear to zero over the last quarter."""
-    return min(1.0, (step + 1) / warmup, (steps - step) / max(1, steps // 4))
+    return min(1.0, (step + 1) / max(1, warmup), (steps - step) / max(1, steps // 4))

@@ -153,6 +153,8 @@ def run_edit(edit: Edit, given: dict[str, Any]) -> None:
             plan = plan_edits(options, (*networks(), *offline_operators()))
             display.status("Loading the model")
             editor = _load_editor(edit, options, of_model)
+            if of_model["style"] is None and of_model["style_strength"] != 1:
+                display.note("Without effect here, since no style is given: --style-strength.")
             progress = run_edits(plan, editor, display.progress, display.note)
         except OutputError as error:
             raise OutputError(f"{error} {display.where_it_stands}") from error

@@ -42,7 +42,14 @@ _Gsd = Annotated[
     float | None, option("--gsd", _TILES, "Metres a pixel of images without georeference.", "M")
 ]
 _TileSize = Annotated[
-    int | None, option("--tile-size", _TILES, "Pixels a side of an example.", "N", "256")
+    int | None,
+    typer.Option(
+        "--tile-size",
+        help="Pixels a side of an example. [dim]Default: 256.[/]",
+        metavar="N",
+        min=1,
+        rich_help_panel=_TILES,
+    ),
 ]
 _Out = Annotated[
     Path,
@@ -55,7 +62,14 @@ _Out = Annotated[
 ]
 _Seed = Annotated[
     int | None,
-    option("--seed", _RECIPE, "Same seed, same model on the same machine.", "N", "0"),
+    typer.Option(
+        "--seed",
+        help="Same seed, same model on the same machine. [dim]Default: 0.[/]",
+        metavar="N",
+        min=0,
+        max=(1 << 32) - 1,
+        rich_help_panel=_RECIPE,
+    ),
 ]
 _Steps = Annotated[
     int | None,
@@ -273,6 +287,9 @@ def generator(
             train_text=train_text,
         ),
     )
+    recipe.check()
+    if gsd is not None and not 0 < gsd < float("inf"):
+        raise InputError(f"--gsd must be above 0, not {gsd:g}.")
     if start is None:
         check_anew(recipe)
     model = _load_start(start, autoencoder, recipe.seed)
@@ -291,14 +308,14 @@ def _load_start(start: str | None, autoencoder: Path | None, seed: int) -> Any:
     """The model to train on, or the autoencoder of a new one."""
     import torch
 
-    from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline, model_folder
-    from rsaug.pipelines.train.base import base_pipeline, is_base
+    from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline
+    from rsaug.pipelines.train.base import base_pipeline, is_base, start_folder
 
     if start is None:
         return _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
     if autoencoder is not None:
         raise InputError("--from brings its own autoencoder; leave --autoencoder out.")
-    folder = model_folder(start)
+    folder = start_folder(start)
     if is_base(folder):
         return base_pipeline(folder, seed)
     pipe: CRSDiffPipeline = load_pipeline(folder, torch.device("cpu"))
@@ -372,7 +389,7 @@ def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:
 
     if not share:
         return np.ones(sum(map(len, packs)))
-    if len(share) != len(packs) or min(share) < 0 or sum(share) <= 0:
+    if len(share) != len(packs) or min(share) < 0 or not 0 < sum(share) < float("inf"):
         raise InputError(
             f"{len(packs)} folders need as many shares, none negative and not all 0; got {share}."
         )

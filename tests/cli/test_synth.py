@@ -228,6 +228,7 @@ def bad_files(tmp_path: Path) -> None:
         ("--roads good.gpkg --control-strength rivers=1", "No control is called 'rivers'"),
         ("--roads good.gpkg --control-strength seg=1", "add it to --controls"),
         ("--roads good.gpkg --control-strength road=0", "nothing draws roads"),
+        ("--roads good.gpkg --control-region road=osm:Rome", "a region is a file"),
         ("--roads good.gpkg --control-region road=none.tif", "none.tif does not exist"),
         ("--roads good.gpkg --control-region road=points.geojson", "holds no area"),
         ("--roads good.gpkg --style none.tif", "none.tif"),

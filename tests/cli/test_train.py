@@ -89,6 +89,10 @@ def test_from_tiles_to_a_model_that_synth_takes(train: Command) -> None:
         ("generator --data tiles --batch 4 --accumulate 3", "cannot be cut into 1 x 3"),
         ("generator --data tiles --share 1 --share 2", "1 folders need as many shares"),
         ("generator --data tiles --share -1", "none negative"),
+        ("generator --data tiles --share nan", "none negative"),
+        ("generator --data tiles --gsd -1", "--gsd must be above 0, not -1"),
+        ("generator --data tiles --learning-rate -1", "learning rate must be above 0, not -1"),
+        ("generator --data tiles --tile-size 60", "this model needs sides that"),
         ("generator --data tiles --device abacus", "'abacus' is not to be had"),
     ],
 )

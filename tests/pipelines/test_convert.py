@@ -453,6 +453,52 @@ def test_any_damage_is_an_input_error(tiny: Path, inside: bool, data: st.DataObj
             assert checkpoint.read(name).shape == shape
 
 
+NESTED = b"N" + b"\x85" * 200_000
+"""A tuple of a tuple of a tuple ..., whose hash needs more of the stack than there is."""
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"\x80\x02}" + NESTED + b"Ns.",
+        b"\x80\x02}(" + NESTED + b"Nu.",
+        b"\x80\x02(" + NESTED + b"Nd.",
+        b"\x80\x04\x8f(" + NESTED + b"\x90.",
+        b"\x80\x04(" + NESTED + b"\x91.",
+        b"\x80\x02ccollections\nOrderedDict\n]]" + NESTED + b"aNaa\x85R.",
+        b"\x80\x02}N" + b"2\x86" * 60 + b"Ns.",
+        b"\x80\x02" + b"}" * (1 << 24) + b".",
+    ],
+    ids=["item", "items", "dict", "set", "frozenset", "pairs", "doubled", "many"],
+)
+def test_an_index_made_to_end_the_process_is_refused(tmp_path: Path, index: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bad/data.pkl", index)
+    with (
+        pytest.raises(InputError, match="its index"),
+        open_checkpoint(tmp_path / "bad.pt"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("model.diffusion_model.input_blocks.0.0.op.weight", (1,), "1 unknown: model"),
+        ("model.diffusion_model.middle_block.1", (1,), "1 unknown: model"),
+        (f"model.diffusion_model.input_blocks.{'9' * 5000}.x", (1,), "1 unknown: model"),
+        ("model.diffusion_model.out.2.bias", (0,), "has the shape"),
+        ("local_adapter.feature_extractor.pre_extractor.2.bias", (0,), "has the shape"),
+    ],
+)
+def test_names_and_shapes_that_make_no_sense_are_input_errors(
+    tmp_path: Path, clip: str, state: State, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    torch.save({**state, name: torch.zeros(shape)}, tmp_path / "odd.ckpt")
+    with pytest.raises(InputError, match=message):
+        convert_checkpoint(tmp_path / "odd.ckpt", tmp_path / "model", clip=clip)
+
+
 # CLIP and the folder of the result
 
 

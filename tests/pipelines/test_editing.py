@@ -140,3 +140,21 @@ def test_the_description_decides_and_is_json(make: Make, tmp_path: Path) -> None
 def test_a_picture_without_a_mask_cannot_be_filled_in(make: Make) -> None:
     with pytest.raises(ValueError, match="needs a mask"):
         make(Inpaint()).edit(picture())
+
+
+@pytest.mark.parametrize("edit", [Restyle(1.0), Inpaint(1), Upscale(2, 1.0)])
+@pytest.mark.parametrize(
+    "settings", [{"reuse": 3}, {"strengths": {"road": 0.0}}, {"intervals": {"road": (0.0, 0.5)}}]
+)
+def test_no_setting_is_without_effect(make: Make, edit: Edit, settings: dict[str, Any]) -> None:
+    given = hole(picture(factor=edit.factor if isinstance(edit, Upscale) else 1))
+    if isinstance(edit, Inpaint):
+        given = hole(given, (slice(16, 48), slice(16, 64)))
+    assert (make(edit, **settings).edit(given) != make(edit).edit(given)).any()
+
+
+def test_a_strength_of_no_step_is_told(make: Make) -> None:
+    (note,) = make(Restyle(0.1), steps=4).notes(0.6)
+    assert note.startswith("A strength of 0.1 is less than half of one of 4 steps")
+    assert make(Restyle(0.0), steps=4).notes(0.6) == []
+    assert make(Restyle(0.5), steps=4).notes(0.6) == []

@@ -124,6 +124,9 @@ def test_notes_say_what_cannot_be_followed(model: Path) -> None:
         "of gsd",
     ):
         assert part in notes
+    unguided = Settings(guidance=1.0, negative_prompt="desert")
+    generator = load_generator(str(model), unguided, device="cpu", tile_size=SIDE)
+    assert "nothing leads away from the negative prompt" in " ".join(generator.notes(gsd_m=0.6))
     quiet = load_generator(str(model), Settings(prompt="road"), device="cpu", tile_size=SIDE)
     assert quiet.notes(gsd_m=0.6) == []
 
@@ -191,6 +194,7 @@ def test_a_use_of_a_control_that_is_not_there_is_none(model: Path) -> None:
             "leave --reuse out",
         ),
         ({"device": "abacus"}, "device 'abacus'"),
+        ({"device": "meta"}, "device 'meta'"),
         ({"tile_size": 60}, "multiple of 16"),
         ({"model": "no-such-folder"}, "no model folder"),
         ({"model": "."}, "no CRS-Diff model"),

@@ -302,6 +302,20 @@ def test_estimate_and_prediction_are_inverse(pipe: Any, kind: str) -> None:
         torch.testing.assert_close(again, clean, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("spacing", ["linspace", "trailing"])
+def test_the_estimate_is_that_of_the_scheduler(pipe: Any, spacing: str) -> None:
+    config = {**pipe.scheduler.config, "timestep_spacing": spacing}
+    scheduler = SCHEDULERS["euler"].from_config(config)
+    # Spread evenly, these fall between the timesteps of the training.
+    scheduler.set_timesteps(7)
+    latents, prediction = torch.randn(2, 1, 4, 8, 8, generator=generators(3)[0])
+    for timestep in scheduler.timesteps[1:]:
+        sample = scheduler.scale_model_input(latents, timestep)
+        estimate = clean_estimate(scheduler, prediction, sample, timestep)
+        theirs = scheduler.step(prediction, timestep, latents).pred_original_sample
+        torch.testing.assert_close(estimate, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_an_unchanged_projection_changes_nothing(pipe: Any) -> None:
     call: dict[str, Any] = {"latents": torch.randn(1, 4, SIDE // 8, SIDE // 8)}
     maps = controls(1, ROAD)

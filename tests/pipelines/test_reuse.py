@@ -97,3 +97,14 @@ def test_another_number_of_branches_is_computed_anew(unet: Any) -> None:
 def test_numbers_that_make_no_sense(unet: Any, numbers: dict[str, int], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         DeepReuse(unet, **numbers)
+
+
+def test_features_of_other_predictions_are_not_taken(unet: Any) -> None:
+    reusing = DeepReuse(unet, every=3)
+    reusing.keep_for("bound")
+    reusing(**inputs(unet, 0))
+    reusing.keep_for("free")
+    given = inputs(unet, 1)
+    assert torch.equal(reusing(**given)[0], whole(unet, given))
+    later = inputs(unet, 2)
+    assert not torch.equal(reusing(**later)[0], whole(unet, later))

@@ -90,7 +90,7 @@ def test_what_is_saved_can_be_used(pack: Pack, tmp_path: Path) -> None:
     assert generator.notes(gsd_m=0.6) == []
     assert "only 0.6 of gsd, not on 2." in generator.notes(gsd_m=2.0)[0]
     assert generator.pipe.text_encoder.unknown_words("a desert road in Rome") == ["in", "rome"]
-    assert generator.pipe.config.trained_controls == ["mlsd", "hed", "sketch", "road", "seg"]
+    assert generator.pipe.config.trained_controls == ["mlsd", "hed", "sketch", "road"]
     index = json.loads((tmp_path / "model" / "model_index.json").read_text())
     assert str(tmp_path) not in json.dumps(index)
     files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]

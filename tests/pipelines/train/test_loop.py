@@ -72,6 +72,14 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     assert net.weight.item() == 2.0
 
 
+def test_a_checkpoint_without_a_part_is_refused(tmp_path: Path) -> None:
+    """As one is that was begun in another precision."""
+    path, net = tmp_path / "run.ckpt", layer(2.0)
+    save_checkpoint(path, {"net": layer(1.0)}, 7, {})
+    with pytest.raises(InputError, match="does not fit this run"):
+        resume(path, {"net": net, "scaler": layer(1.0)}, {})
+
+
 class Bomb:
     """Runs code when it is unpickled."""
 
@@ -79,14 +87,17 @@ class Bomb:
         return Path.touch, (Path("went_off"),)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("content", ["text", "bomb"])
+@pytest.mark.parametrize("content", ["empty", "short", "text", "tensor", "list", "bomb"])
 def test_a_file_that_is_no_checkpoint_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "run.ckpt"
-    if content == "text":
-        path.write_text("no checkpoint")
+    files = {"empty": "", "short": "abc", "text": "no checkpoint"}
+    if content in files:
+        path.write_text(files[content])
+    elif content in ("tensor", "list"):
+        torch.save(torch.zeros(3) if content == "tensor" else [1], path)
     else:
         torch.save({"parts": Bomb(), "step": 1, "made_by": {}}, path)
     with pytest.raises(InputError, match="no checkpoint of this training"):

@@ -38,6 +38,18 @@ def test_timesteps_are_spread_over_the_schedule() -> None:
     assert (timesteps // 50).tolist() == list(range(20))
 
 
+def test_a_timestep_that_is_rounded_up_is_still_one_of_the_schedule() -> None:
+    """Of a large batch the last is often rounded up to the end; of one of 16 in a long training."""
+    total, last = 1 << 23, slice((1 << 23) - 1, None)
+    objective = Objective(make_scheduler(), None)
+    drawn = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        _, timesteps, _, _ = objective.draw(torch.zeros(1, 1, 1, 1), last, total)
+        drawn.add(int(timesteps))
+    assert drawn == {999}
+
+
 def test_a_part_draws_what_the_whole_batch_does() -> None:
     objective = Objective(make_scheduler(), 5.0)
     latents = torch.randn(6, 4, 8, 8)

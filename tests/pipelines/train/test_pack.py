@@ -207,6 +207,25 @@ def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
         read_index(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"id,split\na,b,c,d\ne,f,g,h,i\n", b"id,split,year\na,b,c\n"]
+)
+def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_index(tmp_path, "train")
+
+
+def test_captions_without_a_column_are_refused(folder: Path) -> None:
+    (folder / "captions.csv").rename(folder / "kept.csv")
+    try:
+        (folder / "captions.csv").write_text("place,caption\na,b\n")
+        with pytest.raises(InputError, match=r"lacks the columns \['scene', 'split'\]"):
+            read_pack(folder, "train", SIZE)
+    finally:
+        (folder / "kept.csv").replace(folder / "captions.csv")
+
+
 def test_windows_are_whole() -> None:
     assert cut_windows(70, 100, 32) == [(r, c) for r in (0, 32) for c in (0, 32, 64)]
     assert cut_windows(31, 100, 32) == []
