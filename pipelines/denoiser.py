@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class Denoiser:
     steering: Steering
     guidance: Guidance
     control_scale: float = 1.0
+    _batched: dict[tuple[Branch, ...], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def __call__(self, sample: Tensor, timestep: Tensor, moment: float) -> Tensor:
         """The guided prediction (n, c, h, w), float32, of the kind the scheduler expects.
@@ -54,7 +55,7 @@ class Denoiser:
             self.unet.keep_for(tuple(branches))
         count = len(branches)
         sample = torch.cat([sample] * count).to(self.class_labels.dtype)
-        context = torch.cat([self.contexts[branch] for branch in branches])
+        context, class_labels = self._conditions(tuple(branches))
         modulation = self.steering.at(moment, branches)
         residuals = self.local_adapter(sample, timestep, context, modulation)
         down, mid = residuals.down, residuals.mid
@@ -65,12 +66,19 @@ class Denoiser:
             sample,
             timestep,
             context,
-            class_labels=self.class_labels.repeat(count, 1),
+            class_labels=class_labels,
             down_block_additional_residuals=list(down),
             mid_block_additional_residual=mid,
             return_dict=False,
         )[0]
         return self.guidance.combine(prediction.float().chunk(count), branches)
+
+    def _conditions(self, branches: tuple[Branch, ...]) -> tuple[Tensor, Tensor]:
+        """Context and metadata of the branches, one after the other along the batch."""
+        if branches not in self._batched:
+            context = torch.cat([self.contexts[branch] for branch in branches])
+            self._batched[branches] = context, self.class_labels.repeat(len(branches), 1)
+        return self._batched[branches]
 
 
 def clean_estimate(scheduler: Any, prediction: Tensor, sample: Tensor, timestep: Tensor) -> Tensor:

@@ -153,14 +153,17 @@ class CRSDiffEditor:
         cells = F.max_pool2d(inside, canvas.vae_scale_factor)
         cells = F.max_pool2d(cells, 3, stride=1, padding=1)
 
+        steps = int(self.generator.settings.steps or canvas.config.default_steps)
+        # The last step at least, however few there are.
+        on_pixels_from = min(_ON_PIXELS_FROM, (steps - 1) / steps)
+
         def with_known(clean: Tensor, moment: float) -> Tensor:
-            if moment < _ON_PIXELS_FROM:
+            if moment < on_pixels_from:
                 return cells * clean + (1 - cells) * encoded
             image = canvas.decode_latents(clean)
             fitted = torch.where(inside > 0, image, known)
             return clean + self._encoding(fitted) - self._encoding(image)
 
-        steps = int(self.generator.settings.steps or canvas.config.default_steps)
         denoise = self._denoiser(view, picture)
         scheduler.set_timesteps(steps, device=self._device)
         signal = [float(scheduler.alphas_cumprod[int(t)]) for t in scheduler.timesteps] + [1.0]
