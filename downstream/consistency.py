@@ -244,12 +244,12 @@ def place_request(
     )
 
 
-def resample(counts: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def resample(counts: NDArray[Any], seed: int) -> NDArray[Any]:
     """Total counts (RESAMPLES, k) of as many places, drawn with replacement from (places, k)."""
     places = len(counts)
     rng = np.random.default_rng(seed)
     times_drawn = rng.multinomial(places, np.full(places, 1 / places), size=RESAMPLES)
-    totals: NDArray[np.int64] = times_drawn @ counts
+    totals: NDArray[Any] = times_drawn @ counts
     return totals
 
 

@@ -1,7 +1,8 @@
-"""A small road segmenter: a U-Net over RGB tiles, trained from scratch.
+"""A small road segmenter over RGB tiles, trained from scratch, in one of several architectures.
 
 It is a measuring instrument. Trained on real tiles only, it says whether the roads of synthetic
-tiles look like roads and lie where their masks say (see `rsaug.downstream.consistency`).
+tiles look like roads and lie where their masks say (see `rsaug.downstream.consistency`). What one
+architecture finds easy another may not, so several are better witnesses than one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rsaug.errors import InputError
+from rsaug.optional import require
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+
+_WIDTHS_OF_LEVELS = ("unet", "unetplusplus", "manet")
+"""Architectures whose decoder takes a width for each level."""
+
+# All architectures go down by at most 32 on their own.
+_FACTOR = 32
+_OLD_PREFIX, _PREFIX = "unet.", "network."
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,18 @@ class SegmenterConfig:
     """Everything but the weights that decides what the segmenter answers.
 
     Attributes:
-        encoder: Name of the encoder in segmentation_models_pytorch.
-        decoder_channels: Width of each level of the decoder, coarse to fine.
+        architecture: Name in segmentation_models_pytorch: ``unet``, ``fpn``, ``deeplabv3plus``, ...
+        encoder: Name of the encoder there.
+        decoder_channels: Width of each level of the decoder, coarse to fine, of a ``unet``,
+            ``unetplusplus`` or ``manet``; empty for the architecture's own.
         mean: Subtracted from each band of an image in [0, 1]; from 60 NAIP training tiles.
         std: Divided by, after that.
         threshold: A pixel is road where its probability reaches this.
     """
 
+    architecture: str = "unet"
     encoder: str = "resnet18"
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    decoder_channels: tuple[int, ...] = ()
     mean: tuple[float, float, float] = (0.456, 0.457, 0.433)
     std: tuple[float, float, float] = (0.172, 0.156, 0.151)
     threshold: float = 0.5
@@ -45,18 +57,23 @@ class SegmenterConfig:
     @property
     def factor(self) -> int:
         """Rows and columns of an image must be multiples of this."""
-        return int(2 ** len(self.decoder_channels))
+        return int(2 ** len(self.decoder_channels)) if self.decoder_channels else _FACTOR
+
+    @property
+    def name(self) -> str:
+        """Architecture and encoder, for a reader."""
+        return f"{self.architecture}, {self.encoder}"
 
 
 class RoadSegmenter(nn.Module):
-    """U-Net from RGB tiles to road masks.
+    """A network from RGB tiles to road masks.
 
     Args:
         config: Its shape; the weights are random until trained or loaded.
 
     Raises:
-        ImportError: if segmentation_models_pytorch is not installed.
-        InputError: if there is no such encoder.
+        MissingExtra: if segmentation_models_pytorch is not installed.
+        InputError: if there is no such architecture or encoder, or they do not go together.
     """
 
     mean: Tensor
@@ -65,7 +82,7 @@ class RoadSegmenter(nn.Module):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
         self.config = config
-        self.unet = _make_unet(config).to(memory_format=torch.channels_last)
+        self.network = _make_network(config).to(memory_format=torch.channels_last)
         # In units of the uint8 image, so that normalising is one subtraction and one division.
         self.register_buffer("mean", _per_band(config.mean), persistent=False)
         self.register_buffer("std", _per_band(config.std), persistent=False)
@@ -73,7 +90,7 @@ class RoadSegmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, rows, cols) of RGB images (n, 3, rows, cols) in [0, 255], of any real type."""
         x = (images.float() - self.mean) / self.std
-        logits: Tensor = self.unet(x.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
         return logits[:, 0]
 
     @torch.inference_mode()
@@ -122,33 +139,48 @@ class RoadSegmenter(nn.Module):
         model = cls(_read_config(folder / CONFIG_FILE))
         weights = folder / WEIGHTS_FILE
         try:
-            model.load_state_dict(load_file(weights))
+            model.load_state_dict({_our_name(k): value for k, value in load_file(weights).items()})
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"{weights} holds no weights of this segmenter ({error}).") from error
         return model.eval()
 
 
-def _make_unet(config: SegmenterConfig) -> nn.Module:
-    try:
-        import segmentation_models_pytorch as smp
-    except ImportError as error:
-        raise ImportError(
-            "The road segmenter needs segmentation-models-pytorch: pip install 'rsaug[eval]'"
-        ) from error
+def _make_network(config: SegmenterConfig) -> nn.Module:
+    smp = require("segmentation_models_pytorch", extra="eval")
+    kind = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture)
+    if kind is None:
+        known = ", ".join(smp.MODEL_ARCHITECTURES_MAPPING)
+        raise InputError(f"No architecture is called {config.architecture!r}; there are {known}.")
+    widths: dict[str, object] = {}
+    if config.decoder_channels:
+        if config.architecture not in _WIDTHS_OF_LEVELS:
+            raise InputError(
+                f"The decoder of {config.architecture!r} takes no widths of levels; leave "
+                "'decoder_channels' empty."
+            )
+        widths = {
+            "encoder_depth": len(config.decoder_channels),
+            "decoder_channels": config.decoder_channels,
+        }
     try:
         # encoder_weights=None: from scratch, nothing is downloaded.
-        unet: nn.Module = smp.Unet(
-            config.encoder,
-            encoder_depth=len(config.decoder_channels),
-            encoder_weights=None,
-            decoder_channels=config.decoder_channels,
-        )
+        network: nn.Module = kind(config.encoder, encoder_weights=None, **widths)
     # By its own name, or by timm's.
     except (KeyError, RuntimeError) as error:
         raise InputError(
             f"No encoder is called {config.encoder!r}; see segmentation_models_pytorch for names."
         ) from error
-    return unet
+    except (ValueError, NotImplementedError, TypeError) as error:
+        raise InputError(
+            f"The architecture {config.architecture!r} does not go with the encoder "
+            f"{config.encoder!r} ({error})."
+        ) from error
+    return network
+
+
+def _our_name(name: str) -> str:
+    """A weight's name; segmenters were all U-Nets once, and called them so."""
+    return _PREFIX + name.removeprefix(_OLD_PREFIX) if name.startswith(_OLD_PREFIX) else name
 
 
 def _per_band(values: tuple[float, float, float]) -> Tensor:

@@ -38,7 +38,12 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the segmenter.")] = Path("runs/segmenter"),
-    encoder: Annotated[str, typer.Option(help="Encoder of the U-Net.")] = SegmenterConfig.encoder,
+    architecture: Annotated[
+        str, typer.Option(help="unet, fpn, linknet, deeplabv3plus, segformer, ...")
+    ] = SegmenterConfig.architecture,
+    encoder: Annotated[
+        str, typer.Option(help="Encoder, as segmentation_models_pytorch calls it.")
+    ] = SegmenterConfig.encoder,
     steps: Annotated[int, typer.Option(min=1)] = SegmenterRecipe.steps,
     batch: Annotated[int, typer.Option(min=1)] = SegmenterRecipe.batch,
     seed: int = SegmenterRecipe.seed,
@@ -50,7 +55,8 @@ def train(
     tiles = read_road_tiles(data, "train")
     typer.echo(f"{len(tiles)} tiles at {len(set(tiles.places))} places")
     recipe = SegmenterRecipe(steps=steps, batch=batch, seed=seed)
-    train_segmenter(tiles, out, SegmenterConfig(encoder=encoder), recipe, typer.echo)
+    config = SegmenterConfig(architecture=architecture, encoder=encoder)
+    train_segmenter(tiles, out, config, recipe, typer.echo)
     typer.echo(f"saved to {out}")
 
 

@@ -21,7 +21,16 @@ from rsaug.synthesis import make_plan, run
 SIDE = 32
 
 
-def painted_run(folder: Path, *, variants: int = 2, size: int = 64, gsd_m: float = 0.6) -> Path:
+def painted_run(
+    folder: Path,
+    *,
+    variants: int = 2,
+    size: int = 64,
+    gsd_m: float = 0.6,
+    name: str = "run",
+    grey: int = 128,
+    seed: int = 0,
+) -> Path:
     """A run of ``rsaug synth`` whose images the painter made, roads and a wood given."""
     folder.mkdir(parents=True, exist_ok=True)
     asked = SynthOptions(
@@ -31,10 +40,11 @@ def painted_run(folder: Path, *, variants: int = 2, size: int = 64, gsd_m: float
         gsd=gsd_m,
         tile_size=size,
         variants=variants,
-        out=str(folder / "run"),
+        seed=seed,
+        out=str(folder / name),
     )
-    run(make_plan(asked), Painter())
-    return folder / "run"
+    run(make_plan(asked), Painter(grey=grey))
+    return folder / name
 
 
 def placed_run(

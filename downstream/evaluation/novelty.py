@@ -113,8 +113,8 @@ def judge_memory(
     suspect = float(np.quantile(theirs.distances, _SUSPECT))
     share = float((ours.distances < suspect).mean())
     rows = [
-        _spread_row(of, "synthetic", ours.distances, encoder.name),
-        _spread_row(of, "real val", theirs.distances, encoder.name),
+        spread_row(of, "synthetic", ours.distances, encoder.name),
+        spread_row(of, "real val", theirs.distances, encoder.name),
         Row(
             f"nearer than {_SUSPECT:.0%} of real val",
             "synthetic",
@@ -135,7 +135,7 @@ def judge_memory(
         apart = 1 - (training[pairs[:, 0]] * training[pairs[:, 1]]).sum(axis=1)
         usual = float(np.median(apart))
         copies = int((ours.distances <= usual).sum())
-        rows.append(_spread_row("of one place, two years", "training", apart, encoder.name, "pair"))
+        rows.append(spread_row("of one place, two years", "training", apart, encoder.name, "pair"))
         facts |= {"as_another_year": usual, "copies": copies}
         says.append(
             f"{copies} of {len(synthetic)} synthetic tiles lie as near as two photographs of one "
@@ -193,10 +193,10 @@ def judge_variety(
         if encoder is not None:
             features = _embedded(encoder, tiles, pairs)
             apart = np.array([1 - float(features[a] @ features[b]) for a, b in pairs])
-            rows.append(_spread_row("1 - cosine", of, apart, encoder.name, "pair"))
+            rows.append(spread_row("1 - cosine", of, apart, encoder.name, "pair"))
         if lpips is not None:
             distance = perceptual(lpips, tiles.images, pairs)
-            rows.append(_spread_row("LPIPS", of, distance, "AlexNet", "pair"))
+            rows.append(spread_row("LPIPS", of, distance, "AlexNet", "pair"))
     return Section(
         name="variety",
         title="Variety",
@@ -229,9 +229,10 @@ def perceptual(
     return out
 
 
-def _spread_row(
+def spread_row(
     measure: str, of: str, values: NDArray[np.generic], by: str, unit: str = "tile"
 ) -> Row:
+    """Median of values and the middle 95 % of them."""
     low, middle, high = (float(v) for v in np.quantile(np.asarray(values), [0.025, 0.5, 0.975]))
     return Row(measure, of, middle, low, high, counted(len(values), unit), by)
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rsaug.downstream.consistency import Segmenter
+from rsaug.downstream.evaluation.autoencoder import Autoencoder
+from rsaug.downstream.evaluation.changes import Instruments, judge_changes
 from rsaug.downstream.evaluation.detection import judge_roads
 from rsaug.downstream.evaluation.distances import judge_looks
 from rsaug.downstream.evaluation.faithfulness import judge_controls
 from rsaug.downstream.evaluation.features import AerialEncoder, find_weights
+from rsaug.downstream.evaluation.matching import read_settings
 from rsaug.downstream.evaluation.novelty import judge_memory, judge_variety
 from rsaug.downstream.evaluation.report import Report, Section
 from rsaug.downstream.evaluation.tiles import (
@@ -44,6 +47,8 @@ class Wanted:
         features: Weights of the aerial encoder; by default those of the package geoembed.
         lpips: Weights of LPIPS.
         inception: Weights of Inception, for FID.
+        baseline: Folder of a run of the same tiles and seeds with other settings.
+        model: The model of the run: ``default``, a folder or a hub id; for its autoencoder.
         slack_m: How far beside its label a road may lie for relaxed scores.
         limit: At most so many tiles of the run, with all their variants.
         train_limit: At most so many training images are searched for copies.
@@ -56,6 +61,8 @@ class Wanted:
     features: Path | None = None
     lpips: Path | None = None
     inception: Path | None = None
+    baseline: Path | None = None
+    model: str | None = None
     slack_m: float = SLACK_M
     limit: int | None = None
     train_limit: int | None = None
@@ -77,6 +84,10 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     lpips = None if wanted.lpips is None else load_lpips(wanted.lpips)
     weights = wanted.features or find_weights()
     encoder = None if weights is None else AerialEncoder(weights)
+    autoencoder = None
+    if wanted.model is not None:
+        note("Loading the model")
+        autoencoder = Autoencoder.load(wanted.model)
     note("Reading tiles")
     own = read_run(wanted.run, wanted.limit)
     real = None if wanted.real is None else read_real(wanted.real, "val")
@@ -84,10 +95,14 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     if real is not None:
         check_comparable(own, real)
         synthetic, paired = locate(own, real)
-    sections = [
-        *_roads(wanted, detectors, synthetic, real, paired, note),
-        *_against_real(wanted, encoder, synthetic, real, note),
-    ]
+    sections = [*_roads(wanted, detectors, synthetic, real, paired, note)]
+    if wanted.baseline is not None:
+        tools = Instruments(
+            detectors, encoder, lpips, autoencoder, slack_m=wanted.slack_m, seed=wanted.seed
+        )
+        baseline, folder = wanted.baseline, wanted.real
+        sections.append(judge_changes(wanted.run, synthetic, baseline, tools, folder, note))
+    sections += _against_real(wanted, encoder, autoencoder, synthetic, real, note)
     note("Variety")
     sections.append(judge_variety(encoder, synthetic, real, lpips, seed=wanted.seed))
     note("Other controls")
@@ -96,7 +111,7 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     return Report(
         title=f"Evaluation of {wanted.run.resolve().name}",
         created=now(),
-        compared=_compared(wanted, own, real, detectors),
+        compared=_compared(wanted, own, real, detectors, autoencoder),
         sections=(*sections, *([controls] if controls else [])),
     )
 
@@ -165,6 +180,7 @@ def _roads(
 def _against_real(
     wanted: Wanted,
     encoder: AerialEncoder | None,
+    autoencoder: Autoencoder | None,
     synthetic: Tiles,
     real: Tiles | None,
     note: Callable[[str], None],
@@ -187,6 +203,7 @@ def _against_real(
         real,
         photos,
         inception=wanted.inception,
+        autoencoder=autoencoder,
         seed=wanted.seed,
         note=note,
     )
@@ -198,7 +215,11 @@ def _without(sentence: str) -> list[Section]:
 
 
 def _compared(
-    wanted: Wanted, own: Tiles, real: Tiles | None, detectors: Mapping[str, Segmenter]
+    wanted: Wanted,
+    own: Tiles,
+    real: Tiles | None,
+    detectors: Mapping[str, RoadSegmenter],
+    autoencoder: Autoencoder | None,
 ) -> dict[str, Any]:
     """What is compared, for the top of the report."""
     tiles = len(set(own.places.tolist()))
@@ -211,9 +232,22 @@ def _compared(
             f"{wanted.real.resolve().name}, split val: {len(real)} of {real.of} images (with "
             f"digitized roads, in the year of digitizing), {len(set(real.places.tolist()))} places"
         )
+    if wanted.baseline is not None:
+        facts["baseline"] = wanted.baseline.resolve().name
     for name, folder in _named(wanted.detectors):
-        facts[f"detector {name}"] = f"weights {_sha256(folder / WEIGHTS_FILE)[:12]}"
+        digest = _sha256(folder / WEIGHTS_FILE)[:12]
+        facts[f"detector {name}"] = f"{detectors[name].config.name}, weights {digest}"
+    if autoencoder is not None:
+        facts["model"] = autoencoder.digest[:12] + _other_model(wanted.run, autoencoder.digest)
     return facts
+
+
+def _other_model(run: Path, digest: str) -> str:
+    """A warning where a run was made by another model than the one that is named."""
+    made_by = read_settings(run).get("weights_sha256")
+    if made_by is None or made_by == digest:
+        return ""
+    return f"; the run was made by another one, {str(made_by)[:12]}"
 
 
 def _sha256(path: Path) -> str:

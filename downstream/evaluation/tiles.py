@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,12 +73,15 @@ class Tiles:
         )
 
 
-def read_run(folder: Path, limit: int | None = None) -> Tiles:
+def read_run(
+    folder: Path, limit: int | None = None, *, only: Collection[str] | None = None
+) -> Tiles:
     """The images of a run with their road masks, sorted by name.
 
     Args:
         folder: Folder of ``rsaug synth``.
         limit: At most so many tiles, spread evenly, with all their variants.
+        only: Names of images; others are left out before any limit.
 
     Raises:
         InputError: if it is no such folder, or images in it are of several sizes.
@@ -98,6 +101,10 @@ def read_run(folder: Path, limit: int | None = None) -> Tiles:
         if not _SAFE_NAME.fullmatch(str(name)):
             raise InputError(f"{run.manifest} has an image or tile of the name {name!r}.")
     of = len(table)
+    if only is not None:
+        table = table[table["id"].isin([*only])]
+        if table.empty:
+            raise InputError(f"{folder} holds none of the {len(only)} images that it should.")
     tiles = _spread(sorted(set(table["rsaug:tile"])), limit)
     table = table[table["rsaug:tile"].isin(tiles)]
     paths = [run.image(name) for name in table["id"]]
@@ -127,7 +134,7 @@ def read_real(folder: Path, split: str) -> Tiles:
     Raises:
         InputError: if the folder lacks something, nothing is left, or the split is ``test``.
     """
-    rows = _rows(folder, split)
+    rows = index_of(folder, split)
     of = len(rows)
     if "digitized" in rows:
         rows = rows[rows["digitized"].astype(bool)]
@@ -148,7 +155,7 @@ def read_photos(folder: Path, split: str, limit: int | None = None) -> Tiles:
     Raises:
         InputError: as `read_real`.
     """
-    rows = _rows(folder, split)
+    rows = index_of(folder, split)
     of = len(rows)
     rows = rows[rows["id"].isin(_spread(rows["id"].tolist(), limit))]
     return replace(_read_rows(folder, rows, with_masks=False), of=of)
@@ -182,8 +189,8 @@ def locate(synthetic: Tiles, real: Tiles) -> tuple[Tiles, bool]:
         all of them do and were made from the masks of the real ones, so that one can be compared
         with the other place by place.
     """
-    at = {_position(tile): k for k, tile in enumerate(real.tiles)}
-    found = np.array([at.get(_position(tile), -1) for tile in synthetic.tiles])
+    at = {position(tile): k for k, tile in enumerate(real.tiles)}
+    found = np.array([at.get(position(tile), -1) for tile in synthetic.tiles])
     here = found >= 0
     elsewhere = np.char.add("synthetic:", synthetic.places)
     placed = replace(
@@ -195,12 +202,17 @@ def locate(synthetic: Tiles, real: Tiles) -> tuple[Tiles, bool]:
     return placed, same
 
 
-def _position(tile: Tile) -> tuple[object, ...]:
+def position(tile: Tile) -> tuple[object, ...]:
     """Where a tile lies, to the millimetre."""
     return crs_name(tile.crs), tile.shape, *(round(edge, 3) for edge in tile.bounds)
 
 
-def _rows(folder: Path, split: str) -> pd.DataFrame:
+def index_of(folder: Path, split: str) -> pd.DataFrame:
+    """Rows of the index of a tile folder that are of a split, each with a ``place``.
+
+    Raises:
+        InputError: if there is no such folder or split, or the split is ``test``.
+    """
     if split == "test":
         raise InputError("The split 'test' takes no part in an evaluation; take 'val' or 'train'.")
     rows = read_index(folder, split)

@@ -26,6 +26,10 @@ _Detector = Annotated[
     list[Path] | None,
     option("--detector", _AGAINST, "Road detector; give it again for further ones.", "DIR"),
 ]
+_Baseline = Annotated[
+    Path | None,
+    option("--baseline", _AGAINST, "A run of the same tiles and seed, set otherwise.", "OUT0"),
+]
 _Features = Annotated[
     Path | None,
     option("--features", _WEIGHTS, "Aerial encoder.", "V3.NPZ", "that of the package geoembed"),
@@ -33,6 +37,10 @@ _Features = Annotated[
 _Lpips = Annotated[Path | None, option("--lpips", _WEIGHTS, "LPIPS (AlexNet).", "FILE.SAFETENSORS")]
 _Inception = Annotated[
     Path | None, option("--inception", _WEIGHTS, "Inception, for FID.", "FILE.PTH|.SAFETENSORS")
+]
+_Model = Annotated[
+    str | None,
+    option("--model", _WEIGHTS, "The run's model, to look at its autoencoder alone.", "MODEL"),
 ]
 _Slack = Annotated[
     float,
@@ -68,9 +76,11 @@ def evaluate(
     run: _Run,
     real: _Real = None,
     detector: _Detector = None,
+    baseline: _Baseline = None,
     features: _Features = None,
     lpips: _Lpips = None,
     inception: _Inception = None,
+    model: _Model = None,
     slack: _Slack = 3.0,
     limit: _Limit = None,
     train_limit: _TrainLimit = None,
@@ -98,6 +108,8 @@ def evaluate(
         features=features,
         lpips=lpips,
         inception=inception,
+        baseline=baseline,
+        model=model,
         slack_m=slack,
         limit=limit,
         train_limit=train_limit,
@@ -127,8 +139,13 @@ def _show(report: Report, console: Console) -> None:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         table.show_header = False
-        measure = ""
+        measure = by = ""
+        # Which detector or extractor a number is of matters where there are several.
+        several = len({row.by for row in section.rows}) > 1
         for row in section.rows:
+            if several and row.by and row.by != by:
+                table.add_row(Text(row.by, "dim"))
+                measure, by = "", row.by
             shown = Text(row.measure if row.measure != measure else "")
             measure = row.measure
             table.add_row(shown, row.of, number(row.value), span(row.low, row.high), row.n)

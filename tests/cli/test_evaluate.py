@@ -22,13 +22,15 @@ from rsaug.downstream.training import SegmenterRecipe, train_segmenter
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with real ``tiles``, a ``detector`` of them and a painted ``run``."""
+    """A folder with real ``tiles``, two detectors of them and two painted runs."""
     folder = tmp_path_factory.mktemp("work")
     tiles = read_road_tiles(make_tile_folder(folder / "tiles"), "train")
-    config = SegmenterConfig(encoder="tu-resnet10t")
     recipe = SegmenterRecipe(steps=20, batch=2)
-    train_segmenter(tiles, folder / "detector", config, recipe, lambda line: None)
+    for name, architecture in (("detector", "unet"), ("other", "linknet")):
+        config = SegmenterConfig(architecture, "tu-resnet10t")
+        train_segmenter(tiles, folder / name, config, recipe, lambda line: None)
     painted_run(folder)
+    painted_run(folder, name="run0", grey=60)
     return folder
 
 
@@ -63,6 +65,26 @@ def test_everything_is_measured_that_can_be(work: Path) -> None:
     assert "Memorization" in page
 
 
+def test_a_baseline_says_what_settings_changed() -> None:
+    detectors = ("--detector", "detector", "--detector", "other")
+    result = evaluate(
+        "run", "--baseline", "run0", "--real", "tiles", *detectors, "--limit", "2", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["compared"]["detector other"].startswith("linknet, tu-resnet10t, weights ")
+    rows = [row for name in ("roads", "changes") for row in report[name]["numbers"]]
+    assert all(row["n"] for row in rows)
+    by = {row["by"] for row in rows if row["measure"] == "IoU ratio"}
+    assert by == {"detector", "other", "mean of 2 detectors"}
+    changes = {(row["measure"], row["of"]): row["value"] for row in report["changes"]["numbers"]}
+    assert changes["lightness L*", "difference"] > 0
+    assert ("lightness L*", "real, 2020 - 2018") in changes
+    assert report["changes"]["settings"]["run"]["grey"] == 128
+    assert "grey: 128 against 60" in report["changes"]["says"][1]
+    assert report["changes"]["images"] == 4
+
+
 def test_without_real_tiles_and_detectors_it_says_what_is_missing() -> None:
     result = evaluate("run", "--limit", "2")
     assert result.exit_code == 0, result.output
@@ -79,6 +101,9 @@ def test_without_real_tiles_and_detectors_it_says_what_is_missing() -> None:
         ("tiles", "tiles is no folder of rsaug synth"),
         ("run --real nowhere", "nowhere is no tile folder"),
         ("run --detector nowhere", "nowhere holds no road detector; train one"),
+        ("run --baseline tiles", "tiles is no folder of rsaug synth"),
+        ("run --baseline run", "is the run itself"),
+        ("run --model no/such/model", "no model folder no/such/model"),
         ("run --slack -1", "--slack is a number of metres from 0 up"),
         ("run --features none.npz", "no file none.npz for --features"),
         ("run --lpips tiles/index.csv", "holds no weights of LPIPS"),

@@ -37,7 +37,8 @@ def work(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
     folder = tmp_path_factory.mktemp("work")
     data = make_tile_folder(folder / "tiles")
     out = folder / "segmenter"
-    command = ["train", "--data", str(data), "--out", str(out), "--encoder", ENCODER]
+    shape = ["--architecture", "linknet", "--encoder", ENCODER]
+    command = ["train", "--data", str(data), "--out", str(out), *shape]
     result = CliRunner().invoke(script.app, [*command, "--steps", "20", "--batch", "2"])
     assert result.exit_code == 0, result.output
     assert "4 tiles at 2 places" in result.output

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `eval`")
 
@@ -96,6 +97,69 @@ def test_weights_that_do_not_fit_are_named(segmenter: RoadSegmenter, tmp_path: P
     (tmp_path / WEIGHTS_FILE).write_bytes(b"no tensors")
     with pytest.raises(InputError, match="holds no weights of this segmenter"):
         RoadSegmenter.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SegmenterConfig("fpn", "tu-resnet10t"),
+        SegmenterConfig("deeplabv3plus", "tu-mobilenetv3_small_050"),
+        SegmenterConfig("segformer", "mit_b0"),
+        SegmenterConfig("unetplusplus", "tu-resnet10t", (16, 8, 8)),
+    ],
+    ids=lambda config: config.architecture,
+)
+def test_other_architectures_are_saved_and_loaded_alike(
+    config: SegmenterConfig, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    segmenter = RoadSegmenter(config)
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 64), dtype=np.uint8)
+    masks = segmenter.predict(images)
+    assert masks.shape == (2, 32, 64)
+    segmenter.save(tmp_path)
+    loaded = RoadSegmenter.load(tmp_path)
+    assert loaded.config == config
+    np.testing.assert_array_equal(loaded.predict(images), masks)
+    np.testing.assert_array_equal(segmenter.predict(images[1:])[0], masks[1])
+
+
+def test_a_segmenter_of_before_there_were_architectures_is_a_unet(
+    segmenter: RoadSegmenter, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    segmenter.save(tmp_path)
+    config = json.loads((tmp_path / CONFIG_FILE).read_text())
+    del config["architecture"]
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(config))
+    state = load_file(tmp_path / WEIGHTS_FILE)
+    old = {name.replace("network.", "unet.", 1): value for name, value in state.items()}
+    save_file(old, tmp_path / WEIGHTS_FILE)
+    loaded = RoadSegmenter.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(images), segmenter.predict(images))
+
+
+def test_the_widths_of_a_unet_are_those_it_always_had() -> None:
+    torch.manual_seed(0)
+    own = RoadSegmenter(SegmenterConfig(encoder="tu-resnet10t"))
+    torch.manual_seed(0)
+    widths = (256, 128, 64, 32, 16)
+    given = RoadSegmenter(SegmenterConfig(encoder="tu-resnet10t", decoder_channels=widths))
+    assert own.config.factor == given.config.factor == 32
+    for a, b in zip(own.parameters(), given.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (SegmenterConfig("yolo"), "No architecture is called 'yolo'; there are unet, "),
+        (SegmenterConfig("fpn", decoder_channels=(8, 8)), "'fpn' takes no widths of levels"),
+        (SegmenterConfig("unetplusplus", "mit_b0"), "'unetplusplus' does not go with the encoder"),
+    ],
+)
+def test_what_does_not_go_together_is_named(config: SegmenterConfig, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RoadSegmenter(config)
 
 
 @pytest.mark.parametrize("encoder", ["resnet1", "tu-resnet1"])

@@ -10,11 +10,30 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from runfolder import random_masks, tiles_with
 
-from rsaug.downstream.evaluation.detection import Found, find, judge_roads, overlay, ratios, scores
+from rsaug.downstream.consistency import Segmenter
+from rsaug.downstream.evaluation.detection import (
+    MEASURES,
+    Found,
+    find,
+    judge_roads,
+    overlay,
+    ratios,
+    scores,
+)
 from rsaug.downstream.metrics import confusion_counts, relaxed_counts, relaxed_scores
 from rsaug.errors import InputError
 
 MASKS = arrays(np.uint8, (2, 7, 9), elements=st.integers(0, 1))
+
+
+class NearlyAll:
+    """A detector that takes everything for road but what is left of a column."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """1 from the fourth column on."""
+        masks = np.ones((len(images), *images.shape[2:]), dtype=np.uint8)
+        masks[:, :, :3] = 0
+        return masks
 
 
 class BrightIsRoad:
@@ -87,9 +106,12 @@ def test_the_same_on_both_sides_is_a_ratio_of_one() -> None:
     tiles = tiles_with(masks, seen, list("aabbcd"))
     found = find(BrightIsRoad(), tiles, 3.0)
     assert found.places == ("a", "b", "c", "d")
-    assert all(r == (1, 1, 1) for r in ratios(found, found, paired=True).values())
-    ratio, low, high = ratios(found, found, paired=False)["IoU"]
-    assert low < ratio == 1 < high
+    for ratio in ratios(found, found, paired=True).values():
+        assert ratio.value == 1
+        assert (ratio.drawn == 1).all()
+    value, drawn = ratios(found, found, paired=False)["IoU"]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert low < value == 1 < high
 
 
 def test_a_detector_that_sees_nothing_cannot_judge() -> None:
@@ -107,8 +129,9 @@ def test_only_the_places_of_the_run_are_compared_with() -> None:
     synthetic = tiles_with(masks[:2], masks[:2], ["a", "b"], city="town")
     section = judge_roads({"it": BrightIsRoad()}, synthetic, real, paired=True, slack_m=3.0)
     values = {(row.measure, row.of): (row.value, row.n) for row in section.rows}
-    assert values["IoU ratio", "synthetic / real"] == (1.0, "2 : 2")
+    assert values["IoU ratio", "synthetic / real"] == (1.0, "2 : 2 tiles")
     assert values["IoU", "synthetic, town"] == (1.0, "2 tiles")
+    assert values["IoU ratio", "town"] == (1.0, "2 : 2 tiles")
     assert len(section.figures) == 4
 
 
@@ -125,3 +148,34 @@ def test_places_are_drawn_whole() -> None:
     counts = np.array([[1, 0, 0, 9, 1, 1, 1, 1]] * 3)
     found = Found(np.zeros((3, 1, 1), np.uint8), ("a", "b", "c"), counts, 3)
     assert found.only(["a", "c"]).tolist() == counts[:2].tolist()
+
+
+def test_several_detectors_have_a_mean_and_a_spread() -> None:
+    masks = random_masks(6)
+    seen = np.stack([np.roll(mask, k % 3, axis=1) for k, mask in enumerate(masks)])
+    names = list("abcdef")
+    real = tiles_with(masks, seen, names, city="town")
+    synthetic = tiles_with(masks, np.roll(seen, 1, axis=2), names, city="town")
+    detectors: dict[str, Segmenter] = {"bright": BrightIsRoad(), "all": NearlyAll()}
+    section = judge_roads(detectors, synthetic, real, paired=True, slack_m=0.0)
+    every = {(row.by, row.measure, row.of): row for row in section.rows}
+    each = [every[name, "IoU ratio", "synthetic / real"] for name in detectors]
+    by = "mean of 2 detectors"
+    mean = every[by, "IoU ratio", "synthetic / real"]
+    assert mean.value == pytest.approx(np.mean([row.value for row in each]))
+    # Everything is road in both, so this detector's ratio is 1 in every sample of places.
+    assert (each[1].low, each[1].high) == (1, 1)
+    assert mean.low == pytest.approx((each[0].low + 1) / 2)
+    spread = every[by, "IoU ratio", "deviation over detectors, lowest to highest"]
+    assert (spread.low, spread.high) == tuple(sorted(row.value for row in each))
+    assert spread.value == pytest.approx(np.std([row.value for row in each], ddof=1))
+    towns = [every[name, "IoU", "synthetic, town"].value for name in detectors]
+    assert every[by, "IoU", "synthetic, town"].value == pytest.approx(np.mean(towns))
+    assert all(row.n for row in section.rows)
+    assert f"Mean IoU ratio of 2 detectors: {mean.value:.2f}" in section.says[-1]
+
+
+def test_scores_are_the_numbers_of_all_measures_in_their_order() -> None:
+    assert sum(measure.width for measure in MEASURES) == 8
+    names = [name for measure in MEASURES for name in measure.names]
+    assert list(scores(np.ones((3, 8)))) == names

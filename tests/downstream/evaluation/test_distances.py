@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runfolder import random_masks, tiles_with
 from safetensors.torch import save_file
+from toy import toy_pipeline
 
+from rsaug.downstream.evaluation.autoencoder import Autoencoder
 from rsaug.downstream.evaluation.distances import (
     Sample,
     fid,
+    judge_looks,
     kernel_distance,
+    sample_of,
     subset_distances,
 )
+from rsaug.downstream.evaluation.features import AerialEncoder, find_weights
 from rsaug.errors import InputError
 
 
@@ -101,6 +107,31 @@ def test_halves_are_disjoint_and_0_apart_on_average() -> None:
     far = subset_distances(x, sample(48, 24, 4, shift=1.5), 12, disjoint=False)
     assert far.mean() > np.quantile(halves, 0.975)
     np.testing.assert_array_equal(halves, subset_distances(x, x, 12, disjoint=True))
+
+
+def test_what_the_autoencoder_costs_is_told_apart() -> None:
+    weights = find_weights()
+    if weights is None:
+        pytest.skip("needs the package geoembed")
+    masks = random_masks(4)
+    ours, theirs, others = (
+        tiles_with(masks, np.roll(masks, k, axis=2), [f"{side}{k}" for k in range(4)])
+        for k, side in enumerate("abc")
+    )
+    autoencoder = Autoencoder(toy_pipeline(), "0" * 64)
+    section = judge_looks(AerialEncoder(weights), ours, theirs, others, autoencoder=autoencoder)
+    rows = {row.of: row for row in section.rows}
+    rebuilt = replace(theirs, images=autoencoder.rebuild(theirs.images))
+    encoder = AerialEncoder(weights)
+    expected = subset_distances(
+        sample_of(encoder, rebuilt), sample_of(encoder, theirs), 2, disjoint=False
+    ).mean()
+    # An untrained autoencoder leaves nothing of an image.
+    assert rows["real val rebuilt - real val"].value == pytest.approx(expected)
+    assert expected > rows["half of real val - other half"].high
+    assert rows["synthetic - real val rebuilt"].value > rows["synthetic - real val"].value
+    assert all(row.n for row in section.rows)
+    assert f"alone are {expected:.2f} from real val tiles" in section.says[-1]
 
 
 class Trap:
