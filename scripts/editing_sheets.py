@@ -31,7 +31,7 @@ from rsaug.pipelines.editing import CRSDiffEditor
 from rsaug.pipelines.extractors.landcover import LandcoverNet
 from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.train.losses import LPIPS
-from rsaug.pipelines.train.pack import seen_seg
+from rsaug.pipelines.train.rows import seen_seg
 from rsaug.raster import read_rgb
 
 app = typer.Typer(cls=Commands, help=__doc__)

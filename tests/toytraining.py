@@ -46,6 +46,19 @@ def road_pack(count: int = 6) -> Pack:
     )
 
 
+def random_lpips() -> dict[str, torch.Tensor]:
+    """Weights of LPIPS, random; as many as the real ones."""
+    shapes = [(64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3)]
+    rng = torch.Generator().manual_seed(0)
+    tensors: dict[str, torch.Tensor] = {}
+    for k, (out, into, side) in enumerate(shapes):
+        scale = (2 / (into * side * side)) ** 0.5
+        tensors[f"conv{k}.weight"] = scale * torch.randn(out, into, side, side, generator=rng)
+        tensors[f"conv{k}.bias"] = torch.zeros(out)
+        tensors[f"lin{k}.weight"] = torch.full((1, out, 1, 1), 1 / out)
+    return tensors
+
+
 def clip_pipeline() -> Any:
     """A pipeline as published at toy width: epsilon, KL autoencoder, CLIP's encoders."""
     from transformers import (

@@ -17,7 +17,8 @@ from rsaug.pipelines.content import latent_statistics
 from rsaug.pipelines.train.autoencoder import to_unit
 from rsaug.pipelines.train.loop import turn
 from rsaug.pipelines.train.mix import ConditionMix
-from rsaug.pipelines.train.pack import EDGE_SLOTS, Pack, compose_seg, seen_seg
+from rsaug.pipelines.train.pack import Pack
+from rsaug.pipelines.train.rows import EDGE_SLOTS, compose_seg, seen_seg
 
 ORIENTATIONS = 8
 
@@ -36,6 +37,8 @@ class Batch:
         prompts: n texts.
         content: (n, d) image embeddings, zero where absent.
         metadata: (n, 7), NaN where absent.
+        rows: (n,) which examples these are.
+        orientations: (n,) how each is turned.
         part: which samples of the whole batch these are.
         total: samples in the whole batch.
     """
@@ -46,6 +49,8 @@ class Batch:
     prompts: list[str]
     content: Tensor
     metadata: Tensor
+    rows: NDArray[np.int64]
+    orientations: NDArray[np.int64]
     part: slice
     total: int
 
@@ -169,9 +174,18 @@ def draw_batch(
         prompts=[s.prompt for s in mine],
         content=content.masked_fill(dropped, 0),
         metadata=torch.from_numpy(np.stack([s.metadata for s in mine])),
+        rows=rows[part],
+        orientations=orientations[part],
         part=part,
         total=size,
     )
+
+
+def photographs(pack: Pack, batch: Batch) -> Tensor:
+    """Images (n, 3, size, size) in [-1, 1] that a batch's latents are of, turned as they are."""
+    images = to_unit(torch.from_numpy(pack.rgb[batch.rows]))
+    turned = zip(images, batch.orientations.tolist(), strict=True)
+    return torch.stack([orient(image, orientation) for image, orientation in turned])
 
 
 def _draw_sample(

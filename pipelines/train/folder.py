@@ -14,6 +14,10 @@ import pandas as pd
 from rsaug.errors import InputError
 from rsaug.raster import read_rgb
 
+BLANK = 250
+"""From this value on in every band a pixel says nothing."""
+
+_MOST_BLANK = 0.02
 _IMAGE_PATTERNS = ("rgb/{}.tif", "images/{}.tif", "images/{}.jpg", "images/{}.png")
 
 
@@ -22,6 +26,19 @@ def read_index(folder: Path, split: str) -> pd.DataFrame:
 
     Raises:
         InputError: if there is no index, it lacks a column, or the split is empty.
+    """
+    index = read_whole_index(folder)
+    rows = index[index["split"] == split].sort_values("id", ignore_index=True)
+    if rows.empty:
+        raise InputError(f"{folder / 'index.csv'} has no row with split={split!r}")
+    return rows
+
+
+def read_whole_index(folder: Path) -> pd.DataFrame:
+    """All rows of ``folder/index.csv``, as they come.
+
+    Raises:
+        InputError: if there is no index or it lacks a column.
     """
     path = folder / "index.csv"
     if not path.is_file():
@@ -35,10 +52,7 @@ def read_index(folder: Path, split: str) -> pd.DataFrame:
     missing = {"id", "split"} - set(index.columns)
     if missing:
         raise InputError(f"{path} lacks the columns {sorted(missing)}")
-    rows = index[index["split"] == split].sort_values("id", ignore_index=True)
-    if rows.empty:
-        raise InputError(f"{path} has no row with split={split!r}")
-    return rows
+    return index
 
 
 def image_path(folder: Path, tile_id: str) -> Path:
@@ -63,19 +77,30 @@ def cut_windows(height: int, width: int, size: int) -> list[tuple[int, int]]:
     ]
 
 
-def read_chips(folder: Path, split: str, size: int, blank: int = 250) -> np.ndarray:
-    """All whole ``size`` x ``size`` chips of a split, uint8 (n, size, size, 3).
+def is_blank(chip: np.ndarray) -> bool:
+    """Whether more than 2 % of a chip (rows, cols, 3) is `BLANK` or above in every band.
 
-    Chips with more than 2 % of their pixels at or above ``blank`` in every band are left out:
-    scanned map sheets mark missing data in white.
+    Scanned map sheets mark missing data in white.
     """
-    chips = []
-    for tile_id in read_index(folder, split)["id"]:
-        rgb = read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0)
-        for row, col in cut_windows(rgb.shape[0], rgb.shape[1], size):
-            chip = rgb[row : row + size, col : col + size]
-            if (chip.min(axis=2) >= blank).mean() <= 0.02:
-                chips.append(chip)
+    return bool((chip.min(axis=2) >= BLANK).mean() > _MOST_BLANK)
+
+
+def cut_chips(image: np.ndarray, size: int) -> list[np.ndarray]:
+    """The whole ``size`` x ``size`` chips of an image (rows, cols, 3) that are not blank."""
+    places = cut_windows(image.shape[0], image.shape[1], size)
+    chips = [image[row : row + size, col : col + size] for row, col in places]
+    return [chip for chip in chips if not is_blank(chip)]
+
+
+def read_chips(folder: Path, split: str, size: int) -> np.ndarray:
+    """All whole ``size`` x ``size`` chips of a split that are not blank, (n, size, size, 3) uint8.
+
+    Raises:
+        InputError: if there is none.
+    """
+    ids = read_index(folder, split)["id"]
+    images = (read_rgb(image_path(folder, tile_id)).transpose(1, 2, 0) for tile_id in ids)
+    chips = [chip for image in images for chip in cut_chips(image, size)]
     if not chips:
         raise InputError(f"{folder} has no {size}x{size} chip in split {split!r}")
     return np.stack(chips)

@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
-from rsaug.pipelines.content import clip_pixels
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.train.checkpoint import digest_of
-from rsaug.pipelines.train.examples import ImageCache, draw_batch, has_any
+from rsaug.pipelines.train.examples import draw_batch, has_any
 from rsaug.pipelines.train.loop import Loop, Schedule, seeded
 from rsaug.pipelines.train.lora import ADAPTED, Lora
 from rsaug.pipelines.train.machine import Run
 from rsaug.pipelines.train.models import (
     fit_metadata,
+    image_cache,
     metadata_ranges,
     new_pipeline,
     save_half,
@@ -99,7 +99,9 @@ class Trainer:
             made_by,
             log,
         )
-        self.cache = self._cache(full=run.precision == "no")
+        self.cache = image_cache(
+            self.pipe, self.pack.rgb, self.loop.device, full=run.precision == "no"
+        )
 
     def losses(self, step: int, part: slice) -> Mapping[str, Tensor]:
         """The loss of a part of a step's batch."""
@@ -126,25 +128,6 @@ class Trainer:
             known = learned | set(self.pipe.config.trained_controls)
             self.pipe.register_to_config(trained_controls=[s for s in SLOTS if s in known])
         save_half(self.pipe, self.out)
-
-    def _cache(self, *, full: bool) -> ImageCache:
-        pipe, device = self.pipe, self.loop.device
-        pipe.vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-        embed: Callable[[Tensor], Tensor] | None = None
-        if pipe.image_encoder is not None:
-            encoder = pipe.image_encoder.eval().requires_grad_(False).to(device)
-
-            def embed(images: Tensor) -> Tensor:
-                embedded: Tensor = encoder(clip_pixels(images)).image_embeds
-                return embedded
-
-        elif not pipe.reads_content:
-            width = pipe.content_adapter.config.content_dim
-
-            def embed(images: Tensor) -> Tensor:
-                return images.new_zeros(len(images), width)
-
-        return ImageCache(self.pack.rgb, pipe.encode_images, device, embed, full=full)
 
 
 def _fitted(pack: Pack, pipe: CRSDiffPipeline, log: Callable[[str], None]) -> Pack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import numpy as np
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from rsaug.errors import InputError
+from rsaug.pipelines.content import clip_pixels
 from rsaug.pipelines.generate import SCHEDULERS
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding, MetadataRanges
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.presets import make_networks
 from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
+from rsaug.pipelines.train.examples import ImageCache
 from rsaug.pipelines.train.loop import seeded
 from rsaug.pipelines.train.pack import Pack
 from rsaug.pipelines.train.recipe import GeneratorRecipe, make_scheduler
@@ -96,6 +99,35 @@ def fit_metadata(
         clamp = limits is not None and embedding.null is None
         column[strange] = np.clip(column[strange], low, high) if clamp else np.nan
     return values, changed
+
+
+def image_cache(
+    pipe: CRSDiffPipeline, rgb: NDArray[np.uint8], device: torch.device, *, full: bool
+) -> ImageCache:
+    """Latents and embeddings of images (n, size, size, 3) as a model sees them.
+
+    Args:
+        pipe: the model; its encoders go to ``device`` and stay as they are.
+        rgb: uint8.
+        device: where to encode.
+        full: whether to encode in float32 rather than bfloat16.
+    """
+    pipe.vae.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    embed: Callable[[Tensor], Tensor] | None = None
+    if pipe.image_encoder is not None:
+        encoder = pipe.image_encoder.eval().requires_grad_(False).to(device)
+
+        def embed(images: Tensor) -> Tensor:
+            embedded: Tensor = encoder(clip_pixels(images)).image_embeds
+            return embedded
+
+    elif not pipe.reads_content:
+        width = pipe.content_adapter.config.content_dim
+
+        def embed(images: Tensor) -> Tensor:
+            return images.new_zeros(len(images), width)
+
+    return ImageCache(rgb, pipe.encode_images, device, embed, full=full)
 
 
 def save_half(pipe: CRSDiffPipeline, out: Path) -> None:

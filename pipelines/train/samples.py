@@ -14,7 +14,8 @@ from rsaug.conditions.landcover import CLASSES
 from rsaug.errors import InputError
 from rsaug.grid import linear_unit_m, to_lonlat
 from rsaug.pipelines.train.folder import cut_windows
-from rsaug.pipelines.train.pack import Look, Pack, stack_examples, unmapped_example
+from rsaug.pipelines.train.pack import Pack, stack_examples
+from rsaug.pipelines.train.rows import Look, unmapped_example
 
 _MOST_EMPTY = 0.02
 """Share of pixels without data above which an example is left out."""

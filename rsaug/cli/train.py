@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from rsaug.pipelines.pipeline import CRSDiffPipeline
     from rsaug.pipelines.train.machine import Run
-    from rsaug.pipelines.train.pack import Look, Pack
+    from rsaug.pipelines.train.pack import Pack
     from rsaug.pipelines.train.validation import Validation
 
 app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=True)
@@ -26,7 +27,7 @@ _TILES, _MODEL, _RECIPE = "Tiles", "What is trained", "How it is trained"
 _MACHINE, _PROGRESS = "Machine", "Progress"
 
 _Data = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option(
         "--data",
         help="Tile folder; give it again for further ones.",
@@ -34,9 +35,18 @@ _Data = Annotated[
         rich_help_panel=_TILES,
     ),
 ]
+_PackOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--pack",
+        help="Training pack, instead of --data; give it again for further ones.",
+        metavar="DIR",
+        rich_help_panel=_TILES,
+    ),
+]
 _Share = Annotated[
     list[float] | None,
-    option("--share", _TILES, "Share of the samples from each --data.", "X", "by size"),
+    option("--share", _TILES, "Share of the samples from each --data or --pack.", "X", "by size"),
 ]
 _Gsd = Annotated[
     float | None, option("--gsd", _TILES, "Metres a pixel of images without georeference.", "M")
@@ -178,8 +188,80 @@ _Log = Annotated[Path | None, option("--log", _PROGRESS, "Folder for TensorBoard
 
 
 @app.command()
+def prepare(
+    data: _Data = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Folder of the pack; not there yet.",
+            metavar="DIR",
+            rich_help_panel=_PROGRESS,
+        ),
+    ] = Path("pack"),
+    gsd: _Gsd = None,
+    tile_size: _TileSize = None,
+    image_quality: Annotated[
+        int | None,
+        typer.Option(
+            "--image-quality",
+            help="Quality of WebP images, for a smaller pack. [dim]Default: no loss.[/]",
+            metavar="Q",
+            min=1,
+            max=100,
+            rich_help_panel=_TILES,
+        ),
+    ] = None,
+    leave_out_overlaps: Annotated[
+        bool | None,
+        flag(
+            "--leave-out-overlaps",
+            _TILES,
+            "Leave out images in common with another split, rather than stop.",
+        ),
+    ] = None,
+) -> None:
+    """Make a training pack of tile folders: all that is made of tiles once, in one folder.
+
+    It holds the splits "train" and "val", checked to have no place, ground or pixels in common with
+    each other or with any other split, and a datasheet. Train with: rsaug train generator --pack
+    """
+    from rsaug.pipelines.extractors.landcover import WEIGHTS, LandcoverNet
+    from rsaug.pipelines.train.prepare import PackOptions, prepare_pack
+
+    _check_sources(data, None, tile_size, gsd)
+    made = prepare_pack(
+        data or [],
+        out,
+        PackOptions(
+            **_given(
+                size=tile_size,
+                gsd_m=gsd,
+                quality=image_quality,
+                leave_out_overlaps=leave_out_overlaps,
+            )
+        ),
+        look=LandcoverNet.load().classify,
+        networks={
+            f"land cover: {path.name}": path for path in sorted(WEIGHTS.glob("*")) if path.is_file()
+        },
+        log=_say,
+    )
+    for reason, count in made.left_out.items():
+        _say(f"left out: {count} {reason}")
+    _say(made.quality())
+    counts = ", ".join(f"{tally.examples} {name}" for name, tally in made.tallies.items())
+    _say(f"{counts} examples, {made.size_bytes / 2**20:.1f} MiB, in {out}; see its DATASHEET.md")
+
+
+@app.command()
 def autoencoder(
-    data: _Data,
+    data: _Data = None,
+    pack: _PackOption = None,
+    start: Annotated[
+        Path | None,
+        option("--from", _MODEL, "Autoencoder to go on from.", "DIR", "none, a new one"),
+    ] = None,
     out: _Out = Path("autoencoder"),
     lpips: Annotated[
         Path | None,
@@ -203,11 +285,14 @@ def autoencoder(
 
     require("accelerate", extra="train")
     import numpy as np
+    from diffusers import AutoencoderDC
 
     from rsaug.pipelines.train.autoencoder import AutoencoderRecipe, train_autoencoder
     from rsaug.pipelines.train.folder import read_chips
     from rsaug.pipelines.train.machine import leave_processes
+    from rsaug.pipelines.train.packfile import load_chips
 
+    _check_sources(data, pack)
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
     run = _run(
@@ -216,15 +301,21 @@ def autoencoder(
         **_given(device=device, precision=precision, accumulate=accumulate, log_dir=log),
     )
     recipe = AutoencoderRecipe(**_given(seed=seed, steps=steps, batch=batch))
-    chips = np.concatenate([read_chips(folder, "train", 256) for folder in data])
+    model = _load_autoencoder(start) if start else None
+    if model is not None and not isinstance(model, AutoencoderDC):
+        raise InputError(f"The autoencoder in {start} is no AutoencoderDC, which is trained here.")
+    parts = [read_chips(folder, "train", 256) for folder in data or ()]
+    parts += [load_chips(folder, 256) for folder in pack or ()]
+    chips = np.concatenate(parts)
     _say(f"{len(chips)} chips of 256x256 px")
-    train_autoencoder(chips, out, lpips, recipe, _say, run=run)
+    train_autoencoder(chips, out, lpips, recipe, _say, start=model, run=run)
     leave_processes()
 
 
 @app.command()
 def generator(
-    data: _Data,
+    data: _Data = None,
+    pack: _PackOption = None,
     share: _Share = None,
     gsd: _Gsd = None,
     tile_size: _TileSize = None,
@@ -246,10 +337,11 @@ def generator(
     picture_every: _PictureEvery = None,
     log: _Log = None,
 ) -> None:
-    """Train a generator on the split "train" of tile folders; stop and start again as you like.
+    """Train a generator on tile folders or training packs; stop and start again as you like.
 
-    A tile folder holds index.csv (id, split), rgb/<id>.tif and roads.geojson, and if you have them
-    landcover.geojson, nir/<id>.tif and captions.csv; or images/ with masks/<id>.png.
+    Of a tile folder the split "train" is taken. It holds index.csv (id, split), rgb/<id>.tif and
+    roads.geojson, and if you have them landcover.geojson, nir/<id>.tif and captions.csv; or images/
+    with masks/<id>.png. A pack is made with: rsaug train prepare
     """
     from rsaug.optional import require
 
@@ -257,12 +349,10 @@ def generator(
     import functools
     import operator
 
-    from rsaug.pipelines.extractors.landcover import LandcoverNet
     from rsaug.pipelines.train.generator import train_generator
     from rsaug.pipelines.train.machine import leave_processes
     from rsaug.pipelines.train.mix import read_mix
     from rsaug.pipelines.train.models import check_anew
-    from rsaug.pipelines.train.pack import read_pack
     from rsaug.pipelines.train.recipe import recipe_for
 
     run = _run(
@@ -288,18 +378,67 @@ def generator(
         ),
     )
     recipe.check()
-    if gsd is not None and not 0 < gsd < float("inf"):
-        raise InputError(f"--gsd must be above 0, not {gsd:g}.")
+    _check_sources(data, pack, tile_size, gsd)
     if start is None:
         check_anew(recipe)
     model = _load_start(start, autoencoder, recipe.seed)
-    size, look = tile_size or 256, LandcoverNet.load().classify
-    packs = [read_pack(folder, "train", size, gsd, look) for folder in data]
+    packs, shown = _read_sources(data, pack, tile_size, gsd, pictures=bool(run.picture_every))
     weights = _weights(packs, share)
     _say(f"{sum(map(len, packs))} examples from {len(packs)} folders")
-    shown = _read_validation(data, size, gsd, look) if run.picture_every else None
-    pack = functools.reduce(operator.add, packs)
-    train_generator(pack, weights, model, out, recipe, _say, run=run, validation=shown)
+    examples = functools.reduce(operator.add, packs)
+    train_generator(examples, weights, model, out, recipe, _say, run=run, validation=shown)
+    leave_processes()
+    _say(f"The model is in {out}; use it with: rsaug synth --model {out}")
+
+
+@app.command()
+def decoder(
+    start: Annotated[
+        str,
+        typer.Option("--from", help="Finished model.", metavar="MODEL", rich_help_panel=_MODEL),
+    ],
+    lpips: Annotated[
+        Path,
+        typer.Option(
+            "--lpips",
+            help="LPIPS weights (AlexNet, safetensors).",
+            metavar="FILE",
+            rich_help_panel=_RECIPE,
+        ),
+    ],
+    data: _Data = None,
+    pack: _PackOption = None,
+    gsd: _Gsd = None,
+    tile_size: _TileSize = None,
+    steps: _Steps = None,
+    batch: _Batch = None,
+    seed: _Seed = None,
+    device: _Device = None,
+    precision: _Precision = None,
+    out: _Out = Path("decoder"),
+    log: _Log = None,
+) -> None:
+    """Train the decoder of a finished model on what its denoiser makes, for sharper images."""
+    from rsaug.optional import require
+
+    require("accelerate", extra="train")
+    import functools
+    import operator
+
+    from rsaug.pipelines.train.decoder import DecoderRecipe, train_decoder
+    from rsaug.pipelines.train.machine import leave_processes
+
+    _check_sources(data, pack, tile_size, gsd)
+    if not lpips.is_file():
+        raise InputError(f"There is no LPIPS file {lpips}.")
+    run = _run(
+        log_every=25, save_every=100, **_given(device=device, precision=precision, log_dir=log)
+    )
+    recipe = DecoderRecipe(**_given(steps=steps, batch=batch, seed=seed))
+    model = _load_start(start, None, recipe.seed)
+    packs, _ = _read_sources(data, pack, tile_size, gsd, pictures=False)
+    examples = functools.reduce(operator.add, packs)
+    train_decoder(examples, model, out, lpips, recipe, _say, run=run)
     leave_processes()
     _say(f"The model is in {out}; use it with: rsaug synth --model {out}")
 
@@ -338,16 +477,59 @@ def _load_autoencoder(folder: Path) -> AutoencoderDC | AutoencoderKL:
         raise InputError(f"The autoencoder in {folder} cannot be loaded: {error}") from error
 
 
-def _read_validation(
-    data: list[Path], size: int, gsd: float | None, look: Look
-) -> Validation | None:
-    """Examples of the split "val" of the first folder that has one."""
+def _check_sources(
+    data: list[Path] | None,
+    pack: list[Path] | None,
+    tile_size: int | None = None,
+    gsd: float | None = None,
+) -> None:
+    """Check that there are either tile folders or packs, and what is said of their pixels."""
+    from rsaug.pipelines.train.packfile import open_pack
+
+    if not data and not pack:
+        raise InputError("Give tiles to train on: --data with tile folders, or --pack with packs.")
+    if data and pack:
+        raise InputError("--data and --pack exclude each other; prepare one pack of all the tiles.")
+    if pack and not (tile_size is None and gsd is None):
+        raise InputError("--tile-size and --gsd are those of the pack; leave them out.")
+    if gsd is not None and not 0 < gsd < float("inf"):
+        raise InputError(f"--gsd must be above 0, not {gsd:g}.")
+    sizes = {str(folder): open_pack(folder).size for folder in pack or ()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"The packs have examples of different sizes: {sizes}.")
+
+
+def _read_sources(
+    data: list[Path] | None,
+    pack: list[Path] | None,
+    tile_size: int | None,
+    gsd: float | None,
+    *,
+    pictures: bool,
+) -> tuple[list[Pack], Validation | None]:
+    """Examples to train on of each folder or pack, and, for pictures, those to show."""
+    from rsaug.pipelines.extractors.landcover import LandcoverNet
     from rsaug.pipelines.train.pack import read_pack
+    from rsaug.pipelines.train.packfile import load_pack
+
+    if pack:
+        packs = [load_pack(folder, "train") for folder in pack]
+        shown = _first(lambda folder: load_pack(folder, "val", limit=4), pack) if pictures else None
+        return packs, shown
+    folders, size, look = data or [], tile_size or 256, LandcoverNet.load().classify
+    packs = [read_pack(folder, "train", size, gsd, look) for folder in folders]
+    if not pictures:
+        return packs, None
+    return packs, _first(lambda folder: read_pack(folder, "val", size, gsd, look, limit=4), folders)
+
+
+def _first(read: Callable[[Path], Pack], folders: list[Path]) -> Validation | None:
+    """Examples of the split "val" of the first folder that has one."""
     from rsaug.pipelines.train.validation import Validation
 
-    for folder in data:
+    for folder in folders:
         try:
-            return Validation(read_pack(folder, "val", size, gsd, look, limit=4), "split val")
+            return Validation(read(folder), "split val")
         except InputError:
             continue
     _say('No folder has a split "val"; pictures are of training examples.')

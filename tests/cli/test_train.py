@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 from painter import contents, write_roads
 from PIL import Image
+from safetensors.torch import save_file
+from toy import toy_pipeline
+from toytraining import random_lpips
 from typer.testing import CliRunner, Result
 
 from rsaug.cli import app
@@ -118,6 +121,22 @@ def test_training_on_from_a_model_in_a_phase(train: Command) -> None:
     for part, same in (("unet", True), ("vae", True), ("local_adapter", False)):
         name = f"{part}/diffusion_pytorch_model.safetensors"
         assert (Path("first", name).read_bytes() == Path("second", name).read_bytes()) is same
+
+
+def test_an_autoencoder_and_a_decoder_go_on_from_what_is_there(train: Command) -> None:
+    toy_pipeline().save_pretrained("model")
+    save_file(random_lpips(), "lpips.safetensors")
+    short = ("--steps", "1", "--batch", "1")
+    result = train("autoencoder", "--data", "tiles", *short, "--from", "model/vae", "--out", "vae")
+    assert result.exit_code == 0, result.output
+    assert json.loads(Path("vae/config.json").read_text())["latent_channels"] == 4
+    missing = ("--from", "model", "--lpips", "none.safetensors", "--data", "tiles")
+    assert "There is no LPIPS file" in train("decoder", *missing).output
+    options = ("--from", "model", "--lpips", "lpips.safetensors", "--data", "tiles", "--out", "new")
+    result = train("decoder", *options, *short)
+    assert result.exit_code == 0, result.output
+    assert "rsaug synth --model new" in result.output
+    assert Path("new/model_index.json").is_file()
 
 
 def test_help_says_what_a_tile_folder_is(train: Command) -> None:

@@ -21,7 +21,8 @@ from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.train.folder import cut_windows, read_chips, read_index
-from rsaug.pipelines.train.pack import Pack, compose_seg, read_pack, seen_seg
+from rsaug.pipelines.train.pack import Pack, read_pack
+from rsaug.pipelines.train.rows import compose_seg, seen_seg
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pack(folder: Path) -> Pack:
-    """Its training split."""
-    return read_pack(folder, "train", SIZE)
+    """Its training split, with the texts by hand alone."""
+    return read_pack(folder, "train", SIZE, wordings=0)
 
 
 def test_images_and_masks_are_those_that_a_segmenter_gets(pack: Pack, folder: Path) -> None:
@@ -117,6 +118,18 @@ def test_vegetation_comes_from_the_near_infrared(pack: Pack) -> None:
 
 def test_captions_come_in_three_wordings(pack: Pack) -> None:
     assert pack.captions[0] == ("Fields at a.", "farm", "farm. Fields at a.")
+
+
+def test_composed_texts_come_besides(folder: Path, pack: Pack) -> None:
+    more = read_pack(folder, "train", SIZE)
+    assert len(more.captions) == len(pack.captions)
+    for texts, written in zip(more.captions, pack.captions, strict=True):
+        composed = [text for text in texts if text not in written]
+        assert texts[: len(written)] == written
+        assert len(composed) >= 6
+        assert len(texts) - len(composed) == round(len(composed) / 2)
+    without_b = read_pack(folder, "train", SIZE, limit=2)
+    assert without_b.captions == more.captions[:2]
 
 
 def test_metadata_is_what_is_known(pack: Pack) -> None:
