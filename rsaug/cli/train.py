@@ -410,15 +410,36 @@ def decoder(
     pack: _PackOption = None,
     gsd: _Gsd = None,
     tile_size: _TileSize = None,
-    steps: _Steps = None,
-    batch: _Batch = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            help="Optimisation steps. [dim]Default: 1500.[/]",
+            metavar="N",
+            min=1,
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch",
+            help="Images a step. [dim]Default: 4.[/]",
+            metavar="N",
+            min=1,
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
     seed: _Seed = None,
     device: _Device = None,
     precision: _Precision = None,
     out: _Out = Path("decoder"),
     log: _Log = None,
 ) -> None:
-    """Train the decoder of a finished model on what its denoiser makes, for sharper images."""
+    """Train the decoder of a finished model on what its denoiser makes.
+
+    All other weights stay as they are. Stop and start again as you like.
+    """
     from rsaug.optional import require
 
     require("accelerate", extra="train")

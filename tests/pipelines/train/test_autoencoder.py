@@ -35,6 +35,8 @@ TOY = AutoencoderRecipe(
     steps=4,
     warmup=1,
     ema_decay=0.5,
+    equivariance=0.6,
+    roughness_weight=0.05,
 )
 
 
