@@ -10,12 +10,14 @@ MAKEFLAGS += --no-print-directory
 
 HELSINKI := examples/helsinki
 DEMO := demo-out
+RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types tests constraints clean
+.PHONY: help demo model test lint types tests constraints clean
 
 help:
 	@echo "make demo         synthetic tiles for $(HELSINKI), in $(DEMO)/"
+	@echo "make model        the default model from tiles in DATA, with LPIPS, in $(RUNS)/default"
 	@echo "make test         lint, types and tests"
 	@echo "make lint         ruff alone"
 	@echo "make types        mypy alone"
@@ -34,6 +36,15 @@ demo: $(INSTALLED)
 		--buildings $(HELSINKI)/buildings.geojson --limit 12 --out $(DEMO)
 	@echo "Look at $(DEMO)/images and $(DEMO)/masks, in QGIS for instance;" \
 		"$(DEMO)/run.json says how they were made."
+
+# Each step goes on where it was interrupted; $(RUNS)/pack is made once.
+model: $(INSTALLED) $(RUNS)/pack
+	$(BIN)/rsaug train autoencoder --pack $(RUNS)/pack --lpips $(LPIPS) --out $(RUNS)/autoencoder
+	$(BIN)/rsaug train generator --pack $(RUNS)/pack --autoencoder $(RUNS)/autoencoder \
+		--out $(RUNS)/default
+
+$(RUNS)/pack: | $(INSTALLED)
+	$(BIN)/rsaug train prepare --data $(DATA) --leave-out-overlaps --out $@
 
 # One after the other also under make -j, so that pytest's closing line comes last.
 test: $(INSTALLED)

@@ -121,8 +121,10 @@ DEFAULT = Preset(
     unet={
         "sample_size": 32,
         "block_out_channels": (128, 192, 256),
-        "down_block_types": ("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        # Not at the lowest level: of that alone hardly anything reached the prediction, and with it
+        # hardly anything of the text. See docs/default-model.md.
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         "layers_per_block": 1,
         "cross_attention_dim": _CONTEXT,
         "attention_head_dim": 8,

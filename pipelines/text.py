@@ -73,6 +73,21 @@ class CaptionEncoder(ModelMixin, ConfigMixin):
         """Words of ``prompt`` that the encoder does not know, in order, each once."""
         return list(dict.fromkeys(w for w in split_words(prompt) if w not in self._ids))
 
+    @torch.no_grad()
+    def add_words(self, words: Iterable[str]) -> list[str]:
+        """Learn to read further words, which mean nothing yet; those that were new, in order.
+
+        Args:
+            words: in lower case; their tokens follow those of the vocabulary.
+        """
+        new = [word for word in dict.fromkeys(words) if word not in self._ids]
+        old = self.words
+        self.words = nn.Embedding(len(self._ids) + 1 + len(new), self.config.dim).to(old.weight)
+        self.words.weight[: len(old.weight)] = old.weight
+        self._ids |= {word: len(self._ids) + 1 + k for k, word in enumerate(new)}
+        self.register_to_config(vocabulary=list(self._ids))
+        return new
+
     def forward(self, ids: Tensor) -> Tensor:
         """Tokens (n, max_length, dim) of token ``ids`` (n, max_length)."""
         tokens: Tensor = self.norm(self.encoder(self.words(ids) + self.positions))

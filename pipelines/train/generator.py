@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
 from rsaug.pipelines.train.checkpoint import digest_of
 from rsaug.pipelines.train.examples import draw_batch, has_any
 from rsaug.pipelines.train.loop import Loop, Schedule, seeded
@@ -79,6 +81,8 @@ class Trainer:
         self.odds = np.asarray(weights, dtype=np.float64) / np.sum(weights)
         self.objective = Objective(self.pipe.scheduler, recipe.min_snr)
         networks = GeneratorNetworks(self.pipe, recipe.phase, text=recipe.train_text)
+        if is_model and not recipe.lora_rank:
+            _add_words(networks, self.pack, recipe.seed, log)
         self.lora = _add_lora(networks, recipe)
         if run.checkpointing:
             for part in (self.pipe.unet, self.pipe.local_adapter):
@@ -99,6 +103,9 @@ class Trainer:
             made_by,
             log,
         )
+        if self.loop.device.type == "cpu":
+            # There the fused attention of torch is slower to train through.
+            self.pipe.unet.set_attn_processor(AttnProcessor())
         self.cache = image_cache(
             self.pipe, self.pack.rgb, self.loop.device, full=run.precision == "no"
         )
@@ -140,6 +147,21 @@ def _fitted(pack: Pack, pipe: CRSDiffPipeline, log: Callable[[str], None]) -> Pa
     for name, count in strange.items():
         log(f"of metadata {name}, {count} of {len(pack)} values are unknown to the model")
     return replace(pack, metadata=metadata)
+
+
+def _add_words(
+    networks: GeneratorNetworks, pack: Pack, seed: int, log: Callable[[str], None]
+) -> None:
+    """Let a text encoder that is trained read the words that it does not know of some examples."""
+    encoder = networks.text_encoder
+    if "text_encoder" in networks.frozen or not isinstance(encoder, CaptionEncoder):
+        return
+    with seeded(seed, torch.device("cpu")):
+        new = encoder.add_words(learn_vocabulary(t for texts in pack.captions for t in texts))
+    if new:
+        log(
+            f"{len(new)} words are new to the model: {', '.join(new[:8])}{', ...' * (len(new) > 8)}"
+        )
 
 
 def _check_size(pack: Pack, pipe: CRSDiffPipeline) -> None:

@@ -63,6 +63,7 @@ class GeneratorNetworks(nn.Module):
     local_adapter: Any
     metadata_embedding: Any
     content_adapter: Any
+    text_encoder: Any
 
     def __init__(self, pipe: CRSDiffPipeline, phase: Phase, *, text: bool = False) -> None:
         super().__init__()

@@ -37,3 +37,16 @@ def test_round_trip(tmp_path: Path) -> None:
     again = CaptionEncoder.from_pretrained(tmp_path).eval()
     ids = encoder.tokenize(["road trees"])
     torch.testing.assert_close(again(again.tokenize(["road trees"])), encoder(ids))
+
+
+def test_new_words_leave_the_old_as_they_were(tmp_path: Path) -> None:
+    encoder = CaptionEncoder(["road", "trees"], dim=8, max_length=4, heads=2).eval()
+    before = encoder(encoder.tokenize(["trees road"]))
+    assert encoder.add_words(["palm", "road", "palm", "sea"]) == ["palm", "sea"]
+    torch.testing.assert_close(encoder(encoder.tokenize(["trees road"])), before)
+    assert encoder.tokenize(["palm sea trees"]).tolist() == [[3, 4, 2, 0]]
+    assert encoder.unknown_words("palm dunes") == ["dunes"]
+    encoder.save_pretrained(tmp_path)
+    again = CaptionEncoder.from_pretrained(tmp_path).eval()
+    assert list(again.config.vocabulary) == ["road", "trees", "palm", "sea"]
+    torch.testing.assert_close(again(again.tokenize(["palm"])), encoder(encoder.tokenize(["palm"])))

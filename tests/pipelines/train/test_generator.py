@@ -146,3 +146,20 @@ def test_the_last_timestep_is_noise_alone() -> None:
 def test_ranges_are_of_what_is_known() -> None:
     table = np.array([[2016, np.nan, 5], [2018, np.nan, 5], [np.nan, np.nan, 5]])
     assert metadata_ranges(table) == ((2016, 2018), None, (5, 5))
+
+
+def test_a_trained_model_learns_the_words_that_are_new_to_it(pack: Pack, tmp_path: Path) -> None:
+    first = train(pack, tmp_path / "first")
+    other = replace(pack, captions=[("a road", "wide dunes")] * len(pack))
+    lines: list[str] = []
+    made = train_generator(
+        other,
+        np.ones(len(pack)),
+        first,
+        tmp_path / "second",
+        replace(SHORT, steps=2),
+        lines.append,
+        run=Run(device="cpu"),
+    )
+    assert list(made.text_encoder.config.vocabulary) == ["a", "desert", "road", "dunes", "wide"]
+    assert "2 words are new to the model: dunes, wide" in lines
