@@ -302,7 +302,8 @@ class SeamlessField:
             else:
                 sample = scheduler.step(prediction, timestep, sample)[0]
         self.evaluated += 1
-        return sample[0].float().cpu()
+        made: Tensor = sample[0].float().cpu()
+        return made
 
     def _denoiser(self, box: Box) -> Any:
         given = self.conditions(box.times(self.factor))
