@@ -39,11 +39,13 @@ demo: $(INSTALLED)
 
 # Each step goes on where it was interrupted; $(RUNS)/pack is made once.
 model: $(INSTALLED) $(RUNS)/pack
+	$(if $(LPIPS),,$(error Give LPIPS=FILE, the weights of LPIPS (AlexNet) as safetensors))
 	$(BIN)/rsaug train autoencoder --pack $(RUNS)/pack --lpips $(LPIPS) --out $(RUNS)/autoencoder
 	$(BIN)/rsaug train generator --pack $(RUNS)/pack --autoencoder $(RUNS)/autoencoder \
 		--out $(RUNS)/default
 
 $(RUNS)/pack: | $(INSTALLED)
+	$(if $(DATA),,$(error Give DATA=DIR, a folder of tiles))
 	$(BIN)/rsaug train prepare --data $(DATA) --leave-out-overlaps --out $@
 
 # One after the other also under make -j, so that pytest's closing line comes last.
