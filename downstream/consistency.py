@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rsaug.conditions.stack import ControlStack
 from rsaug.downstream.metrics import Scores, confusion_counts, iou, total_scores
 from rsaug.errors import InputError
-from rsaug.synthesis import TileGenerator, TileRequest
+from rsaug.requests import TileGenerator, TileRequest
 
 if TYPE_CHECKING:
     from rsaug.downstream.roadtiles import RoadTiles

@@ -91,7 +91,6 @@ def train_segmenter(
         factor=lambda step: warmup_cosine(step, recipe.steps, recipe.warmup),
         weight_decay=recipe.weight_decay,
     )
-    # bf16 convolutions are about twice as fast as fp32 on CPUs that have them.
     run = Run(device="cpu", log_every=recipe.report_every, save_every=recipe.report_every)
     loop = Loop(model, schedule, run, out, made_by, log)
     images, masks = torch.from_numpy(tiles.images), torch.from_numpy(tiles.masks)

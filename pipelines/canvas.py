@@ -122,7 +122,7 @@ class CanvasPipeline(CRSDiffPipeline):
     @classmethod
     def of(cls, pipe: CRSDiffPipeline) -> CanvasPipeline:
         """A canvas with the components of ``pipe``, which are shared, not copied."""
-        names = ("guide_controls", "trained_controls", "default_steps", "default_guidance")
+        names = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
         canvas = cls(**pipe.components, **{name: pipe.config[name] for name in names})
         canvas.set_progress_bar_config(disable=True)
         return canvas

@@ -31,7 +31,7 @@ DEFAULT = "default"
 _DEFAULT_FOLDER = Path(__file__).parent / "weights" / "default"
 PRESETS = ("sd15",)
 
-_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance")
+_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
 _SHIPPED = "Apache-2.0, as rsaug itself"
 _UNLICENSED = "none was published with the weights; whether you may use them is for you to find out"
 
@@ -250,6 +250,7 @@ def _settings(index: Mapping[str, Any], configs: Mapping[str, dict[str, Any]]) -
         "default_steps": index.get("default_steps"),
         "default_guidance": index.get("default_guidance"),
         "guides_controls": index.get("guide_controls"),
+        "grain": index.get("grain", 0.0),
         "scheduler": components.get("scheduler"),
         "predicts": scheduler.get("prediction_type", "epsilon"),
         "noise_steps": scheduler.get("num_train_timesteps", 1000),

@@ -25,6 +25,7 @@ from rsaug.pipelines.canvas import CanvasPipeline
 from rsaug.pipelines.denoiser import clean_estimate
 from rsaug.pipelines.generate import CRSDiffGenerator
 from rsaug.pipelines.guidance import Guidance
+from rsaug.pipelines.noise import keyed_generator
 from rsaug.pipelines.steering import ControlUse
 
 CONTEXT_PX = 128
@@ -95,7 +96,8 @@ class CRSDiffEditor:
             share = min(1.0, self.generator.settings.style_strength)
             look = _to_pixels(self.generator.style)
             start = np.clip(recolour(start, look, share), 0, 255)
-        return _to_rgb(view.cut(self._sampled(view, view.fitted(start), strength)))
+        made = self._sampled(view, view.fitted(start), strength)
+        return _to_rgb(self._grained(view.cut(made), picture.seed))
 
     def _upscale(self, picture: Picture, factor: int, strength: float) -> _RGB:
         """The enlarged picture, denoised with its means kept, as in DDNM (Wang et al. 2023).
@@ -119,7 +121,8 @@ class CRSDiffEditor:
             return clean + self._encoding(better) - self._encoding(image)
 
         made = self._sampled(view, view.fitted(np.clip(rough, 0, 255)), strength, towards_means)
-        return with_means(back_project(_to_pixels(view.cut(made)), means, factor), means, factor)
+        made = self._grained(view.cut(made), picture.seed)
+        return with_means(back_project(_to_pixels(made), means, factor), means, factor)
 
     def _inpaint(self, picture: Picture, resamplings: int) -> _RGB:
         """What is around the mask, and inside what the model makes to go with it."""
@@ -134,7 +137,7 @@ class CRSDiffEditor:
             picture.mask[box],
         )
         view = _View(self.canvas, part)
-        made = _to_pixels(view.cut(self._filled(view, part, resamplings)))
+        made = _to_pixels(self._grained(view.cut(self._filled(view, part, resamplings)), part.seed))
         result = picture.rgb.copy()
         result[(slice(None), *box)] = paste(part.rgb, made, picture.mask[box])
         return result
@@ -254,6 +257,12 @@ class CRSDiffEditor:
             fields = {name: v for name, v in fields.items() if embedding.knows(name, v)}
         row: Tensor = embedding.pack(fields)
         return row[None]
+
+    def _grained(self, images: Tensor, seed: int) -> Tensor:
+        """Images (1, 3, h, w) with the model's grain, if it has one."""
+        strength = self.generator.settings.grain
+        generators = [keyed_generator(seed, "grain")]
+        return self.canvas.grained(images, 1.0 if strength is None else strength, generators)
 
     def _encoding(self, images: Tensor) -> Tensor:
         return self.canvas.encode_images(images.to(self._device, self.canvas.unet.dtype)).float()

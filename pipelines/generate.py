@@ -32,12 +32,13 @@ from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
 from rsaug.pipelines.folders import read_index
 from rsaug.pipelines.guidance import Interval
 from rsaug.pipelines.hub import fetch, is_hub_id
+from rsaug.pipelines.lanes import Lanes, cores
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
 from rsaug.pipelines.text import CaptionEncoder
 from rsaug.raster import read_rgb
-from rsaug.synthesis import TileRequest
+from rsaug.requests import TileRequest
 
 DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
 
@@ -72,6 +73,7 @@ class Settings:
         intervals: when a control is given, by name; always unless named.
         scheduler: a name of :data:`SCHEDULERS`.
         reuse: how often all of the UNet is computed; see `rsaug.pipelines.reuse`.
+        grain: how much of the model's grain images are given; see `rsaug.pipelines.grain`.
     """
 
     prompt: str = ""
@@ -87,6 +89,7 @@ class Settings:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     scheduler: str | None = None
     reuse: int = 1
+    grain: float | None = None
 
     def check(self) -> None:
         """Check what can be checked without a model.
@@ -104,6 +107,7 @@ class Settings:
             "guidance scale": self.guidance,
             "guidance scale of the controls": self.control_guidance,
             "strength of the style": self.style_strength,
+            "strength of the grain": self.grain,
         }
         for what, value in scales.items():
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -129,13 +133,14 @@ class Settings:
                 of_controls if self.control_guidance is None else self.control_guidance
             ),
             scheduler=self.scheduler or _scheduler_name(pipe),
+            grain=1.0 if self.grain is None else self.grain,
         )
 
 
 class CRSDiffGenerator:
     """Tiles from a CRS-Diff pipeline; a tile's pixels do not depend on what is made beside it.
 
-    Every forward has the same shape: on a CPU one tile at a time, on a GPU ``batch_size`` with the
+    Every forward has the same shape: on a CPU one tile a core, on a GPU ``batch_size`` with the
     last batch filled up. Other shapes would pick other kernels, which round differently.
 
     Args:
@@ -146,6 +151,7 @@ class CRSDiffGenerator:
         digest: SHA-256 of the model's files.
         device: where the networks work; they may wait elsewhere.
         acceleration: how they are run.
+        workers: on a CPU, how many tiles are made at once; None for as many as there are cores.
     """
 
     def __init__(
@@ -157,70 +163,112 @@ class CRSDiffGenerator:
         digest: str,
         device: torch.device,
         acceleration: Acceleration,
+        workers: int | None = None,
     ) -> None:
         self.pipe, self.settings, self.style = pipe, settings, style
         self.model, self.digest = model, digest
         self.device, self.acceleration = device, acceleration
+        self.lanes: Lanes | None = None
         self.batch_size = 8 if device.type == "cuda" else 1
+        if device.type == "cpu" and not acceleration.compile:
+            self.lanes = Lanes(pipe, workers or cores())
+            self.batch_size = self.lanes.count
 
     def generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
-        """RGB of each request, uint8 (3, rows, cols)."""
+        """RGB of each request, uint8 (3, rows, cols).
+
+        Raises:
+            ValueError: if what the networks make is no image, but NaN or infinite.
+        """
+        return self._generate(requests, self.settings.steps)
+
+    def reach(self, tile: Tile) -> tuple[range, range] | None:
+        """None: a tile depends on its own conditions alone."""
+        return None
+
+    def _generate(
+        self, requests: Sequence[TileRequest], steps: int | None
+    ) -> list[NDArray[np.uint8]]:
+        if self.lanes is not None:
+            return self.lanes.map(
+                lambda pipe, request: self._generate_batch(pipe, [request], steps)[0], requests
+            )
         out: list[NDArray[np.uint8]] = []
         for start in range(0, len(requests), self.batch_size):
             batch = list(requests[start : start + self.batch_size])
             filled = batch + [batch[-1]] * (self.batch_size - len(batch))
-            out += self._generate_batch(filled, self.settings.steps)[: len(batch)]
+            out += self._generate_batch(self.pipe, filled, steps)[: len(batch)]
         return out
 
     def _generate_batch(
-        self, batch: list[TileRequest], steps: int | None
+        self, pipe: CRSDiffPipeline, batch: list[TileRequest], steps: int | None
     ) -> list[NDArray[np.uint8]]:
         settings = self.settings
         controls = [request.controls.only(self.pipe.config.trained_controls) for request in batch]
-        result = self.pipe(
+        result = pipe(
             torch.from_numpy(np.stack([given.maps for given in controls])),
             torch.tensor([given.present for given in controls], dtype=torch.float32),
-            prompt=settings.prompt,
+            prompt=[self._prompt(request.prompt) for request in batch],
             negative_prompt=settings.negative_prompt,
             content_image=self.style,
             content_scale=settings.style_strength,
-            metadata=torch.stack([self._metadata(request.tile) for request in batch]),
+            metadata=torch.stack([self.metadata(request.tile) for request in batch]),
             num_inference_steps=steps,
             guidance_scale=settings.guidance,
             control_guidance_scale=settings.control_guidance,
             guidance_interval=settings.guidance_interval,
             guidance_rescale=settings.guidance_rescale,
             reuse_every=settings.reuse,
-            control_uses=self._uses(batch, {name for given in controls for name in given.given}),
+            grain_strength=1.0 if settings.grain is None else settings.grain,
+            control_uses=self.uses(
+                [request.regions for request in batch],
+                {name for given in controls for name in given.given},
+                batch[0].tile.shape,
+            ),
             # Drawn on the CPU, so that the noise does not depend on the device.
             generator=[torch.Generator().manual_seed(request.seed) for request in batch],
         )
+        if not np.isfinite(result.images).all():
+            raise ValueError("the networks made NaN or infinite values, which are no image")
         pixels = np.round(result.images * 255).astype(np.uint8)
         return [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in pixels]
 
-    def _uses(self, batch: list[TileRequest], given: set[str]) -> dict[str, ControlUse]:
-        """How the controls are used that are given, of those that something is said of."""
+    def uses(
+        self,
+        regions: Sequence[Mapping[str, NDArray[np.float32]]],
+        given: set[str],
+        shape: tuple[int, int],
+    ) -> dict[str, ControlUse]:
+        """How the controls are used that are given, of those that something is said of.
+
+        Args:
+            regions: where controls hold in each image, (rows, cols) by name.
+            given: names of the controls that are given.
+            shape: (rows, cols).
+        """
         strengths, intervals = self.settings.strengths, self.settings.intervals
-        regions = {name for request in batch for name in request.regions}
+        bounded = {name for of_image in regions for name in of_image}
         uses = {}
-        for name in given & (strengths.keys() | intervals.keys() | regions):
+        for name in given & (strengths.keys() | intervals.keys() | bounded):
             region = None
-            if name in regions:
-                everywhere = np.ones(batch[0].tile.shape, dtype=np.float32)
-                maps = [request.regions.get(name, everywhere) for request in batch]
-                region = torch.from_numpy(np.stack(maps))
+            if name in bounded:
+                everywhere = np.ones(shape, dtype=np.float32)
+                region = torch.from_numpy(np.stack([r.get(name, everywhere) for r in regions]))
             interval = intervals.get(name, (0.0, 1.0))
             uses[name] = ControlUse(strengths.get(name, 1.0), interval, region)
         return uses
 
-    def _metadata(self, tile: Tile) -> Tensor:
-        """Metadata of a tile; what the model has not learned to read is left out."""
+    def metadata(self, tile: Tile) -> Tensor:
+        """Metadata of a tile, (7,); what the model has not learned to read is left out."""
         embedding = self.pipe.metadata_embedding
         fields = _fields(self.settings.date, tile)
         if embedding.null is not None:
             fields = {name: v for name, v in fields.items() if embedding.knows(name, v)}
         row: Tensor = embedding.pack(fields)
         return row
+
+    def _prompt(self, of_place: str | None) -> str:
+        return self.settings.prompt if of_place is None else of_place
 
     def sees(self, control: str) -> bool:
         """Whether the model was trained on a control."""
@@ -288,7 +336,7 @@ class CRSDiffGenerator:
         times = []
         for steps in (1, 1, 3):
             began = time.perf_counter()
-            self._generate_batch([request] * self.batch_size, steps)
+            self._generate([request] * self.batch_size, steps)
             times.append((time.perf_counter() - began) / self.batch_size)
         a_step = max(0.0, (times[2] - times[1]) / 2)
         return times[1] + ((self.settings.steps or 1) - 1) * a_step
@@ -302,6 +350,7 @@ def load_generator(
     device: str | None = None,
     acceleration: Acceleration | None = None,
     tile_size: int = 256,
+    workers: int | None = None,
 ) -> CRSDiffGenerator:
     """A generator of tiles; what is not given is the model's own choice.
 
@@ -312,6 +361,7 @@ def load_generator(
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; the GPU where there is one.
         acceleration: how the networks are run.
         tile_size: side of the tiles in pixels.
+        workers: on a CPU, how many tiles are made at once; None for as many as there are cores.
 
     Raises:
         InputError: for a model that cannot be loaded or a value it cannot work with.
@@ -342,7 +392,7 @@ def load_generator(
     settings = settings.resolved(pipe)
     pipe.scheduler = SCHEDULERS[str(settings.scheduler)].from_config(pipe.scheduler.config)
     digest = folder_digest(folder)
-    return CRSDiffGenerator(pipe, settings, look, model, digest, where, acceleration)
+    return CRSDiffGenerator(pipe, settings, look, model, digest, where, acceleration, workers)
 
 
 def load_pipeline(

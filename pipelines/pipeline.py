@@ -18,6 +18,7 @@ from rsaug.conditions.stack import SLOTS
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.content import ContentAdapter, clip_pixels, latent_statistics
 from rsaug.pipelines.denoiser import Denoiser, clean_estimate, prediction_for
+from rsaug.pipelines.grain import LEVEL, add_grain, draw_grain
 from rsaug.pipelines.guidance import Branch, Guidance, Interval
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding
 from rsaug.pipelines.reuse import DeepReuse
@@ -34,6 +35,21 @@ class CRSDiffOutput(BaseOutput):
     """
 
     images: Any
+
+
+def encoded(vae: AutoencoderDC | AutoencoderKL, images: Tensor) -> Tensor:
+    """Latents (n, c, h/f, w/f) by an autoencoder; see :meth:`CRSDiffPipeline.encode_images`."""
+    result = vae.encode(images)
+    deep = isinstance(vae, AutoencoderDC)
+    latent: Tensor = result.latent if deep else result.latent_dist.mode()
+    scale: float = vae.config.scaling_factor
+    return latent * scale
+
+
+def decoded(vae: AutoencoderDC | AutoencoderKL, latents: Tensor) -> Tensor:
+    """Images by an autoencoder; see :meth:`CRSDiffPipeline.decode_latents`."""
+    images: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
+    return images
 
 
 class CRSDiffPipeline(DiffusionPipeline):
@@ -58,6 +74,8 @@ class CRSDiffPipeline(DiffusionPipeline):
         trained_controls: names of the slots the weights know; None for all.
         default_steps: denoising steps when the caller does not say.
         default_guidance: guidance scale when the caller does not say.
+        grain: deviation of the finest detail of photographs, in levels of 255, which images are
+            given where they have less; 0 for images as decoded. See `rsaug.pipelines.grain`.
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
@@ -79,6 +97,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         trained_controls: list[str] | None = None,
         default_steps: int = 50,
         default_guidance: float = 7.5,
+        grain: float = 0.0,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -97,6 +116,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             trained_controls=list(SLOTS if trained_controls is None else trained_controls),
             default_steps=default_steps,
             default_guidance=default_guidance,
+            grain=grain,
         )
         deep = isinstance(vae, AutoencoderDC)
         levels = vae.config["encoder_block_out_channels" if deep else "block_out_channels"]
@@ -150,17 +170,46 @@ class CRSDiffPipeline(DiffusionPipeline):
 
         The same images give the same latents: of a variational autoencoder's distribution the mode.
         """
-        encoded = self.vae.encode(images)
-        deep = isinstance(self.vae, AutoencoderDC)
-        latent: Tensor = encoded.latent if deep else encoded.latent_dist.mode()
-        scale: float = self.vae.config.scaling_factor
-        return latent * scale
+        return encoded(self.vae, images)
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Images (n, 3, h, w) in [-1, 1], not clamped, float32, of latents."""
-        decoded = self.vae.decode(latents.to(self.unet.dtype) / self.vae.config.scaling_factor)
-        images: Tensor = decoded.sample.float()
-        return images
+        return decoded(self.vae, latents.to(self.unet.dtype))
+
+    def grained(
+        self,
+        images: Tensor,
+        strength: float = 1.0,
+        generators: Sequence[torch.Generator] | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Images with the model's grain, float32, not clamped; as they are where it has none.
+
+        Args:
+            images: (n, 3, h, w) in [-1, 1].
+            strength: how much of it.
+            generators: one an image.
+            noise: (n, 1, h, w), standard normal, in the place of the generators'.
+        """
+        floor = strength * self.config.grain * LEVEL
+        if floor <= 0:
+            return images
+        noise = draw_grain(images.shape, generators) if noise is None else noise
+        return add_grain(images, noise, floor)
+
+    def _finished(
+        self,
+        latents: Tensor,
+        output_type: str,
+        grain_strength: float,
+        generators: Sequence[torch.Generator] | None,
+    ) -> Any:
+        """Images in [0, 1] as :meth:`__call__` returns them, or the latents as they are."""
+        if output_type == "latent":
+            return latents
+        images = self.grained(self.decode_latents(latents), grain_strength, generators)
+        images = (images / 2 + 0.5).clamp(0, 1)
+        return images.permute(0, 2, 3, 1).cpu().numpy() if output_type == "np" else images
 
     def check_inputs(
         self,
@@ -268,6 +317,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         strength: float = 1.0,
         project: Callable[[Tensor, int], Tensor] | None = None,
         eta: float = 0.0,
+        grain_strength: float = 1.0,
         generator: Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
         output_type: str = "np",
@@ -301,6 +351,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             project: ``f(clean, step)``, called with the estimate (n, c, h/f, w/f) of the clean
                 latents at every step; returns the one to go on with. Training-free editing.
             eta: noise that DDIM adds, as a share of what ancestral sampling adds.
+            grain_strength: how much of the model's grain images are given; 0 for none.
             generator: one generator a stack, so that a result does not depend on its batch.
             latents: starting noise (n, c, h/f, w/f) instead of the generators'.
             output_type: ``np``, ``pt`` (both in [0, 1]) or ``latent``.
@@ -383,10 +434,6 @@ class CRSDiffPipeline(DiffusionPipeline):
                 )
 
         # 5. Decode
-        images: Any = latents
-        if output_type != "latent":
-            images = (self.decode_latents(latents) / 2 + 0.5).clamp(0, 1)
-            if output_type == "np":
-                images = images.permute(0, 2, 3, 1).cpu().numpy()
+        images = self._finished(latents, output_type, grain_strength, noise)
         self.maybe_free_model_hooks()
         return CRSDiffOutput(images=images) if return_dict else (images,)

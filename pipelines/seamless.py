@@ -12,12 +12,11 @@ of InfiniteDiffusion (Goslin 2025); noise is not blended here, since overlaps wo
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,8 +24,13 @@ from torch import Tensor
 from rsaug.errors import InputError
 from rsaug.pipelines.denoiser import clean_estimate
 from rsaug.pipelines.guidance import Guidance
+from rsaug.pipelines.lanes import Lanes
+from rsaug.pipelines.noise import keyed_generator
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _CHUNK = 32
 
@@ -98,6 +102,12 @@ class Layout:
         """Numbers of the windows that overlap a box, row by row."""
         return product(self._span(box.top, box.bottom), self._span(box.left, box.right))
 
+    def around(self, box: Box) -> Box:
+        """The box of all windows that overlap a box."""
+        rows, cols = self._span(box.top, box.bottom), self._span(box.left, box.right)
+        first, last = self.box(rows[0], cols[0]), self.box(rows[-1], cols[-1])
+        return Box(first.top, first.left, last.bottom, last.right)
+
     def weights(self) -> Tensor:
         """How much each cell of a window counts, (window, window); over all windows they sum to 1.
 
@@ -147,10 +157,12 @@ class SeamlessOptions:
         steps: denoising steps; None for the model's own number.
         guidance: how text and controls are followed; None for the model's own.
         negative_prompt: what guidance leads away from.
+        content_scale: how much of the content image is taken over.
         window: side of a window in pixels; None for the sample size of the denoiser.
         overlap: pixels that neighbours share.
         phases: how often windows meet; 1 for only at the end.
         halo: pixels around a tile that are decoded with it and cut off.
+        grain: how much of the model's grain images are given, if it has one.
         kept: finished windows that are remembered.
     """
 
@@ -158,29 +170,30 @@ class SeamlessOptions:
     steps: int | None = None
     guidance: Guidance | None = None
     negative_prompt: str = ""
+    content_scale: float = 1.0
     window: int | None = None
     overlap: int = 64
     phases: int = 3
     halo: int = 64
+    grain: float = 1.0
     kept: int = 256
 
 
-def ground_noise(seed: int, phase: int, box: Box, channels: int) -> Tensor:
+def ground_noise(seed: int, purpose: int | str, box: Box, channels: int) -> Tensor:
     """Standard normal noise (channels, rows, cols), float32, that belongs to the cells of a box.
 
     The same cell has the same noise in every box that holds it.
 
     Args:
         seed: of the field.
-        phase: each has noise of its own.
+        purpose: number of a phase, or another name; each has noise of its own.
         box: the cells.
         channels: of the latent.
     """
     noise = torch.empty(channels, *box.shape)
     rows = range(box.top // _CHUNK, -(-box.bottom // _CHUNK))
     for row, col in product(rows, range(box.left // _CHUNK, -(-box.right // _CHUNK))):
-        digest = hashlib.sha256(f"{seed}/{phase}/{row}/{col}".encode()).digest()
-        source = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        source = keyed_generator(seed, purpose, row, col)
         chunk = torch.randn(channels, _CHUNK, _CHUNK, generator=source)
         place = Box(row, col, row + 1, col + 1).times(_CHUNK)
         part = place.common(box)
@@ -196,6 +209,7 @@ class SeamlessField:
         conditions: what a window is made from.
         options: how.
         content_image: (1, 3, h, w) in [-1, 1], whose look to take over everywhere.
+        lanes: what denoises several windows at once; one after another without.
 
     Raises:
         InputError: for sizes that the model cannot work with.
@@ -207,7 +221,9 @@ class SeamlessField:
         conditions: Conditions,
         options: SeamlessOptions | None = None,
         content_image: Tensor | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
+        self.lanes = lanes
         self.pipe, self.conditions = pipe, conditions
         self.options = options = options or SeamlessOptions()
         self.content_image = content_image
@@ -216,6 +232,7 @@ class SeamlessField:
         self._guidance = options.guidance or _own_guidance(pipe)
         window = options.window or int(pipe.unet.config.sample_size) * self.factor
         self._check(window)
+        self.window = window
         layout = Layout(window // self.factor, options.overlap // self.factor)
         # Borders of one phase lie in the middle of the windows of the next.
         self.layouts = [
@@ -230,15 +247,21 @@ class SeamlessField:
 
     def image(self, box: Box) -> Tensor:
         """Pixels (3, rows, cols) in [-1, 1], float32, of a box whose edges are whole cells."""
-        factor = self.factor
-        edges = (box.top, box.left, box.bottom, box.right)
-        if any(edge % factor for edge in edges):
-            raise InputError(f"The edges of a box must be multiples of {factor} pixels: {edges}.")
-        cells = Box(*(edge // factor for edge in edges)).grown(self.options.halo // factor)
-        with torch.no_grad():
-            decoded = self.pipe.decode_latents(self.latents(cells)[None].to(self._device))[0]
-        inner = box.within(cells.times(factor))
-        return decoded[(..., *inner)].clamp(-1, 1).cpu()
+        return self.images([box])[0]
+
+    def images(self, boxes: Sequence[Box]) -> list[Tensor]:
+        """The pixels of several boxes; see `image`."""
+        cells = [self._cells(box).grown(self.options.halo // self.factor) for box in boxes]
+        self._prepare(cells)
+        latents = [self.latents(area)[None] for area in cells]
+        return self._map(self._decoded, list(zip(boxes, cells, latents, strict=True)))
+
+    def cone(self, box: Box) -> Box:
+        """All pixels whose conditions the pixels of a box depend on."""
+        area = self._cells(box).grown(self.options.halo // self.factor)
+        for layout in reversed(self.layouts):
+            area = layout.around(area)
+        return area.times(self.factor)
 
     def latents(self, box: Box, phase: int | None = None) -> Tensor:
         """The clean latent (c, rows, cols), float32, of a box of cells, at the end of a phase.
@@ -258,6 +281,55 @@ class SeamlessField:
             total[(..., *part.within(box))] += window[(..., *inside)] * self._weights[inside]
         return total
 
+    def _grained(self, images: Tensor, box: Box) -> Tensor:
+        """Images (1, 3, rows, cols) of a box of pixels with the grain of its ground."""
+        noise = ground_noise(self.options.seed, "grain", box, 1)[None]
+        return self.pipe.grained(images, self.options.grain, noise=noise)
+
+    def _cells(self, box: Box) -> Box:
+        edges = (box.top, box.left, box.bottom, box.right)
+        if any(edge % self.factor for edge in edges):
+            raise InputError(
+                f"The edges of a box must be multiples of {self.factor} pixels: {edges}."
+            )
+        return Box(*(edge // self.factor for edge in edges))
+
+    def _prepare(self, areas: Sequence[Box]) -> None:
+        """Denoise all windows that some areas of cells need, those of a phase at once."""
+        wanted: list[list[tuple[int, int, int]]] = []
+        for phase, layout in reversed([*enumerate(self.layouts)]):
+            places = dict.fromkeys(place for area in areas for place in layout.over(area))
+            keys = [(phase, *place) for place in places if (phase, *place) not in self._windows]
+            wanted.append(keys)
+            areas = [layout.box(row, col) for _, row, col in keys]
+        # None that is needed now may be forgotten before it is used.
+        needed = sum(len(keys) for keys in wanted)
+        for keys in reversed(wanted):
+            boxes = [self.layouts[phase].box(row, col) for phase, row, col in keys]
+            starts = [self._start(key[0], box) for key, box in zip(keys, boxes, strict=True)]
+            jobs = list(zip(keys, boxes, starts, strict=True))
+            for key, made in zip(keys, self._map(self._denoise, jobs), strict=True):
+                self._remember(key, made, max(self.options.kept, needed))
+
+    def _remember(self, key: tuple[int, int, int], window: Tensor, most: int) -> None:
+        self._windows[key] = window
+        self.evaluated += 1
+        while len(self._windows) > most:
+            self._windows.popitem(last=False)
+
+    def _map(self, function: Callable[[CRSDiffPipeline, T], R], items: Sequence[T]) -> list[R]:
+        if self.lanes is None:
+            return [function(self.pipe, item) for item in items]
+        return self.lanes.map(function, items)
+
+    @torch.no_grad()
+    def _decoded(self, pipe: CRSDiffPipeline, job: tuple[Box, Box, Tensor]) -> Tensor:
+        """Pixels of a box from the latent of an area of cells around it."""
+        box, cells, latents = job
+        pixels = cells.times(self.factor)
+        images = self._grained(pipe.decode_latents(latents.to(self._device)), pixels)[0]
+        return images[(..., *box.within(pixels))].clamp(-1, 1).cpu()
+
     @property
     def _device(self) -> torch.device:
         device: torch.device = self.pipe._execution_device
@@ -266,33 +338,38 @@ class SeamlessField:
     def _window(self, phase: int, row: int, col: int) -> Tensor:
         """The clean estimate (c, window, window) of a window at the end of a phase."""
         key = (phase, row, col)
-        if key in self._windows:
-            self._windows.move_to_end(key)
-            return self._windows[key]
-        made = self._denoise(phase, self.layouts[phase].box(row, col))
-        self._windows[key] = made
-        while len(self._windows) > self.options.kept:
-            self._windows.popitem(last=False)
-        return made
+        if key not in self._windows:
+            box = self.layouts[phase].box(row, col)
+            job = (key, box, self._start(phase, box))
+            (made,) = self._map(self._denoise, [job])
+            self._remember(key, made, self.options.kept)
+        self._windows.move_to_end(key)
+        return self._windows[key]
+
+    def _start(self, phase: int, box: Box) -> Tensor | None:
+        """The clean estimate (c, window, window) that a phase begins with; None for the first."""
+        return None if phase == 0 else self.latents(box, phase - 1)
 
     @torch.no_grad()
-    def _denoise(self, phase: int, box: Box) -> Tensor:
-        channels = self.pipe.unet.config.in_channels
+    def _denoise(
+        self, pipe: CRSDiffPipeline, job: tuple[tuple[int, int, int], Box, Tensor | None]
+    ) -> Tensor:
+        """The clean estimate (c, window, window) of a window at the end of its phase."""
+        (phase, *_), box, start = job
+        channels = pipe.unet.config.in_channels
         noise = ground_noise(self.options.seed, phase, box, channels)[None].to(self._device)
-        scheduler = self.pipe.scheduler
+        scheduler = pipe.scheduler
         scheduler.set_timesteps(self.steps, device=self._device)
         first, end = self._cuts[phase], self._cuts[phase + 1]
         timesteps = scheduler.timesteps
-        if phase == 0:
+        if start is None:
             sample = noise * scheduler.init_noise_sigma
         else:
-            clean = self.latents(box, phase - 1)[None].to(self._device)
-            # The scheduler is one, and what was asked of it for other windows is over.
-            scheduler.set_timesteps(self.steps, device=self._device)
+            clean = start[None].to(self._device)
             sample = scheduler.add_noise(clean, noise, timesteps[first : first + 1])
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
-        denoiser = self._denoiser(box)
+        denoiser = self._denoiser(pipe, box)
         for step in range(first, end):
             timestep = timesteps[step]
             scaled = scheduler.scale_model_input(sample, timestep)
@@ -301,19 +378,18 @@ class SeamlessField:
                 sample = clean_estimate(scheduler, prediction, scaled, timestep)
             else:
                 sample = scheduler.step(prediction, timestep, sample)[0]
-        self.evaluated += 1
         made: Tensor = sample[0].float().cpu()
         return made
 
-    def _denoiser(self, box: Box) -> Any:
+    def _denoiser(self, pipe: CRSDiffPipeline, box: Box) -> Any:
         given = self.conditions(box.times(self.factor))
-        return self.pipe.denoiser(
+        return pipe.denoiser(
             given.controls[None],
             given.present[None],
             [given.prompt],
             self.options.negative_prompt,
             self.content_image,
-            1.0,
+            self.options.content_scale,
             None if given.metadata is None else given.metadata[None],
             self._guidance,
             given.uses,

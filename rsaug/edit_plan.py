@@ -21,7 +21,7 @@ from rsaug.grid import Tile
 from rsaug.overlay import LayerPaths, Overlay
 from rsaug.photomasks import mask_of
 from rsaug.raster import open_image
-from rsaug.synthesis import derive_seed
+from rsaug.requests import derive_seed
 
 
 @dataclass(frozen=True, eq=False)

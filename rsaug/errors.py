@@ -13,3 +13,7 @@ class InputError(RsaugError, ValueError):
 
 class OutputError(RsaugError, OSError):
     """A result could not be written (disk full, no permission); nothing partial is left."""
+
+
+class RunError(RsaugError, RuntimeError):
+    """Nothing of a run can be made."""

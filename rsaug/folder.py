@@ -39,6 +39,15 @@ class RunFolder:
         """The items as a table."""
         return self.root / "manifest.parquet"
 
+    def mosaic(self, variant: int) -> Path:
+        """All images of a variant as one."""
+        return self.root / f"{item_name('mosaic', variant)}.tif"
+
+    @property
+    def mosaic_mask(self) -> Path:
+        """All road masks as one."""
+        return self.root / "mosaic_mask.tif"
+
     def image(self, item: str) -> Path:
         """Image of an item."""
         return self.root / "images" / f"{item}.tif"
@@ -54,6 +63,15 @@ class RunFolder:
     def item(self, item: str) -> Path:
         """STAC item."""
         return self.root / "items" / f"{item}.json"
+
+    @property
+    def quarantine(self) -> Path:
+        """Notes on what could not be made."""
+        return self.root / "quarantine"
+
+    def quarantined(self, item: str) -> Path:
+        """Why an image could not be made."""
+        return self.quarantine / f"{item}.json"
 
     def check(self) -> None:
         """Refuse a folder that is something else than the folder of a run.
@@ -94,9 +112,21 @@ class RunFolder:
         """Whether an item is there, made from what ``key`` stands for, with all its files."""
         content = self._read_item(item)
         try:
-            return content["properties"]["rsaug:key"] == key and all(
+            return content["properties"]["rsaug:key"] == key and self._has_files(content)
+        except (KeyError, TypeError, AttributeError):
+            return False
+
+    def is_whole(self, item: str) -> bool:
+        """Whether an item is there with all its files, whatever it was made from."""
+        return self._has_files(self._read_item(item))
+
+    def _has_files(self, content: dict[str, Any]) -> bool:
+        """Whether the files of an item are there in the sizes that it says; it has some."""
+        try:
+            assets = content["assets"].values()
+            return len(assets) > 0 and all(
                 (self.root / "items" / asset["href"]).stat().st_size == asset["file:size"]
-                for asset in content["assets"].values()
+                for asset in assets
             )
         except (KeyError, TypeError, AttributeError, OSError):
             return False

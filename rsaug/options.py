@@ -165,6 +165,10 @@ class SynthOptions(RunOptions):
         style_strength: How much of it.
         date: Date of acquisition to imitate.
         variants: Images a tile.
+        prompts: Layer of areas with a column ``prompt``: texts by place.
+        seamless: Whether tiles are parts of one field, and all of the area is made.
+        overlap: Pixels that the windows of a field share; None for 64.
+        mosaic: Whether images and masks are also put together as one raster each.
         steps: Denoising steps.
         guidance: Classifier-free guidance scale of text and style.
         control_guidance: That of the controls.
@@ -172,6 +176,7 @@ class SynthOptions(RunOptions):
         guidance_rescale: Share in which guided predictions are given back their deviation.
         scheduler: Name of a scheduler.
         reuse: How often all of the network is computed.
+        grain: How much of the model's grain images are given.
         seed: Seed of the run.
         model: ``default``, a folder or a hub id.
         device: Where the model runs.
@@ -194,6 +199,10 @@ class SynthOptions(RunOptions):
     style_strength: float | None = None
     date: dt.date | None = None
     variants: int = 1
+    prompts: str | None = None
+    seamless: bool = False
+    overlap: int | None = None
+    mosaic: bool = False
     steps: int | None = None
     guidance: float | None = None
     control_guidance: float | None = None
@@ -201,6 +210,7 @@ class SynthOptions(RunOptions):
     guidance_rescale: float | None = None
     scheduler: str | None = None
     reuse: int = 1
+    grain: float | None = None
     seed: int = 0
     model: str = "default"
     device: str | None = None
@@ -210,11 +220,13 @@ class SynthOptions(RunOptions):
     vae_tiling: bool = False
 
     ending: ClassVar[str] = "synth"
-    paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "style")
+    paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "style", "prompts")
 
     def __post_init__(self) -> None:
         """Check what can be checked without a file or a model."""
         super().__post_init__()
+        if self.overlap is not None and not self.seamless:
+            raise InputError("Only windows without seams overlap; give --seamless with --overlap.")
         if self.roads is None:
             raise InputError("No roads are named, and images are made from roads.")
         if self.variants < 1:

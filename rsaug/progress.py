@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MANY_TILES = 500
@@ -17,11 +18,13 @@ class Progress:
         total: How many there are in the run.
         kept: How many were there before.
         made: How many are made and written by now.
+        failed: How many could not be made.
     """
 
     total: int
     kept: int = 0
     made: int = 0
+    failed: int = 0
 
     @property
     def done(self) -> int:
@@ -39,6 +42,8 @@ class RunReport:
         progress: How many were made.
         strangers: What other runs made in the folder, which is not in the manifest.
         seconds: How long making them took.
+        failed: What could not be made, and why, by the name of the image.
+        mosaics: Files of all images, and of all masks, as one.
     """
 
     folder: Path
@@ -46,6 +51,8 @@ class RunReport:
     progress: Progress
     strangers: int
     seconds: float
+    failed: Mapping[str, str] = field(default_factory=dict)
+    mosaics: tuple[Path, ...] = ()
 
 
 def in_words(seconds: float) -> str:

@@ -40,10 +40,13 @@ _DECIDING = (
     "guidance_rescale",
     "scheduler",
     "reuse",
+    "grain",
+    "seamless",
+    "overlap",
     "vae_tiling",
     "seed",
 )
-_REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength"}
+_REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength", "grain"}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from rsaug.pictures import Panel, contact_sheet, picture_of
 from rsaug.pipelines.extractors.landcover import LandcoverNet
 from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
 from rsaug.pipelines.train.rows import seen_seg
-from rsaug.synthesis import TileRequest
+from rsaug.requests import TileRequest
 
 app = typer.Typer(cls=Commands, help=__doc__)
 

@@ -33,9 +33,9 @@ from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
 from rsaug.provenance import Provenance, controls_key, image_key, label_tags
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now
+from rsaug.requests import TileRequest
 from rsaug.stac import Description, make_item, to_json, write_catalogue
 from rsaug.stackfile import write_stack
-from rsaug.synthesis import TileRequest
 from rsaug.vectors import read_vectors
 
 # NAIP is flown in summer.

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry import LineString, box
 
-from rsaug.synthesis import TileRequest
+from rsaug.grid import Tile
+from rsaug.requests import TileRequest
 
 CRS = 32635
 WEST, NORTH = 384_000.0, 6_672_000.0  # a corner of the grid of 128 px at 0.5 m
@@ -55,6 +56,10 @@ class Painter:
             "device": "cpu",
             "versions": {"rsaug": "0"},
         }
+
+    def reach(self, tile: Tile) -> tuple[range, range] | None:
+        """Its images depend on their own tiles alone."""
+        return None
 
     def seconds_per_tile(self, tile_size: int) -> float:
         """Estimated seconds an image."""

@@ -21,8 +21,9 @@ from rsaug.grid import TileGrid, parse_crs
 from rsaug.options import SynthOptions
 from rsaug.progress import Progress, RunReport, in_words
 from rsaug.record import read_record
+from rsaug.requests import derive_seed
 from rsaug.stackfile import read_stack
-from rsaug.synthesis import derive_seed, make_plan, run
+from rsaug.synthesis import make_plan, run
 
 UTM = parse_crs(32635)
 
@@ -356,7 +357,7 @@ def test_an_error_of_the_writer_reaches_the_caller(roads: Path, tmp_path: Path) 
 def test_progress_counts_up_to_the_total(roads: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     run(make_plan(options(roads, tmp_path / "out")), Painter(batch_size=5), on_progress=seen.append)
-    assert [now.done for now in seen] == [0, 5, 10, 12]
+    assert [now.done for now in seen] == [*range(13)]
     assert {now.total for now in seen} == {12}
 
 

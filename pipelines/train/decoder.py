@@ -191,7 +191,7 @@ def train_decoder(
     device = loop.device
     smoother = _Smoother(pipe, recipe, device)
     factor = pipe.vae_scale_factor
-    cache = image_cache(pipe, pack.rgb, device, full=run.precision == "no")
+    cache = image_cache(pipe, pack.rgb, device, full=run.products() == "no")
     # What encodes stays as it is; what decodes learns.
     network.decoder.requires_grad_(True).train()
     odds = np.full(len(pack), 1 / len(pack))

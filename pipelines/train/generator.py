@@ -26,6 +26,7 @@ from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
 from rsaug.pipelines.train.checkpoint import digest_of
 from rsaug.pipelines.train.examples import draw_batch, has_any
+from rsaug.pipelines.train.grain import measure_grain
 from rsaug.pipelines.train.loop import Loop, Schedule, seeded
 from rsaug.pipelines.train.lora import ADAPTED, Lora
 from rsaug.pipelines.train.machine import Run
@@ -73,6 +74,7 @@ class Trainer:
         self.pack, self.out, self.recipe = pack, out, recipe
         made_by = _made_by(pack, weights, start, recipe)
         is_model = isinstance(start, CRSDiffPipeline)
+        self.is_new = not is_model
         self.pipe = start if is_model else new_pipeline(pack, start, recipe)
         if is_model:
             self.pack = _fitted(pack, start, log)
@@ -107,7 +109,7 @@ class Trainer:
             # There the fused attention of torch is slower to train through.
             self.pipe.unet.set_attn_processor(AttnProcessor())
         self.cache = image_cache(
-            self.pipe, self.pack.rgb, self.loop.device, full=run.precision == "no"
+            self.pipe, self.pack.rgb, self.loop.device, full=run.products() == "no"
         )
 
     def losses(self, step: int, part: slice) -> Mapping[str, Tensor]:
@@ -134,6 +136,8 @@ class Trainer:
             learned = {slot for slot in self.recipe.mix.slots if has_any(self.pack, slot)}
             known = learned | set(self.pipe.config.trained_controls)
             self.pipe.register_to_config(trained_controls=[s for s in SLOTS if s in known])
+        if self.is_new:
+            self.pipe.register_to_config(grain=measure_grain(self.pack.rgb))
         save_half(self.pipe, self.out)
 
 

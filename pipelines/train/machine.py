@@ -23,7 +23,8 @@ class Run:
 
     Attributes:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; the GPU where there is one.
-        precision: format of products: ``no`` for float32, else bfloat16 or float16.
+        precision: format of products: ``no`` for float32, else bfloat16 or float16; None for
+            bfloat16 where the device is fast at it, else float32.
         accumulate: into how many parts a process cuts its share of a batch, to save memory.
         checkpointing: compute activations twice rather than keep them.
         log_every: steps between lines of the log.
@@ -33,7 +34,7 @@ class Run:
     """
 
     device: str | None = None
-    precision: Precision = "bf16"
+    precision: Precision | None = None
     accumulate: int = 1
     checkpointing: bool = False
     log_every: int = 25
@@ -50,7 +51,7 @@ class Run:
         """
         from rsaug.pipelines.generate import pick_device
 
-        if self.precision not in get_args(Precision):
+        if self.precision is not None and self.precision not in get_args(Precision):
             raise InputError(
                 f"No precision is called {self.precision!r}; there are "
                 f"{', '.join(get_args(Precision))}."
@@ -63,6 +64,20 @@ class Run:
         if self.log_dir is not None:
             require("tensorboard", extra="train")
         return device
+
+    def products(self) -> Precision:
+        """The precision, or what the device is best at.
+
+        Raises:
+            InputError: for a run that cannot be.
+        """
+        device = self.check()
+        if self.precision is not None:
+            return self.precision
+        if device.type == "cpu":
+            # Without AVX-512 bfloat16 is emulated, which takes ten times as long as float32.
+            return "bf16" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "no"
+        return "bf16" if device.type != "cuda" or torch.cuda.is_bf16_supported() else "no"
 
 
 def make_accelerator(run: Run) -> Any:
@@ -85,7 +100,7 @@ def make_accelerator(run: Run) -> Any:
     with _default_device(device):
         accelerator = accelerate.Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision=run.precision,
+            mixed_precision=run.products(),
             gradient_accumulation_steps=run.accumulate,
             **logged,
         )

@@ -26,7 +26,7 @@ from rsaug.pipelines.train.loop import seeded
 from rsaug.pipelines.train.pack import Pack
 from rsaug.pipelines.train.recipe import GeneratorRecipe, make_scheduler
 
-_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance")
+_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
 # Ranges are kept with four decimals.
 _ROUNDING = 1e-4
 

@@ -15,6 +15,7 @@ from rsaug.cli import (
     inspect,
     models,
     restyle,
+    status,
     synth,
     train,
     upscale,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("synth")(synth.synth)
+app.command("status")(status.status)
 app.command("conditions")(conditions.conditions)
 app.command("inspect")(inspect.inspect)
 app.command("decouple")(decouple.decouple)

@@ -155,6 +155,11 @@ class Display:
         grid.add_row("crs", scene.grid.crs.name)
         speed = f", {_rate(made / report.seconds, self._unit)}" if made else ""
         grid.add_row("time", f"{in_words(report.seconds)}{speed}")
+        for path in report.mosaics:
+            grid.add_row("mosaic", Text(str(path)))
+        if report.failed:
+            count = f"{len(report.failed)} {self._unit}s, the reasons are in quarantine/"
+            grid.add_row("failed", Text(count, style="bold red"))
         if report.strangers:
             grid.add_row(
                 "besides", f"{report.strangers} {self._unit}s of other runs, not in the manifest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,12 @@ from rsaug.options import SynthOptions
 from rsaug.record import Record, read_record
 
 if TYPE_CHECKING:
-    from rsaug.pipelines.generate import CRSDiffGenerator, Settings
+    from rsaug.engines import Engine
+    from rsaug.pipelines.generate import Settings
+    from rsaug.requests import TileGenerator
+    from rsaug.synthesis import Plan
 
+_SOME_FAILED = 3
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _IMAGES, _MODEL = "Images", "Model"
 
@@ -71,6 +76,41 @@ _StyleStrength = Annotated[
 ]
 _Date = Annotated[str | None, option("--date", _IMAGES, "Date to imitate.", "2024-06-01")]
 _Variants = Annotated[int | None, option("--variants", _IMAGES, "Images a tile.", "N", "1")]
+_Seamless = Annotated[
+    bool | None,
+    flag("--seamless", _IMAGES, "Tiles that continue each other, all over the area of interest."),
+]
+_Overlap = Annotated[
+    int | None,
+    option(
+        "--overlap", _IMAGES, "Pixels that neighbouring windows share, with --seamless.", "N", "64"
+    ),
+]
+_Prompts = Annotated[
+    str | None,
+    option("--prompts", _IMAGES, "Areas with a column prompt: texts by place.", "LAYER"),
+]
+_Mosaic = Annotated[
+    bool | None, flag("--mosaic", _IMAGES, "Also one raster of all images, and one of all masks.")
+]
+_Engine = Annotated[str, option("--engine", RUN, "What runs it: local or ray.", "NAME")]
+_Address = Annotated[
+    str | None,
+    option("--address", RUN, "Ray cluster, with --engine ray.", "HOST:PORT", "a new one here"),
+]
+_Workers = Annotated[
+    int | None,
+    option(
+        "--workers",
+        RUN,
+        "Images made at once on a CPU; with --engine ray, actors.",
+        "N",
+        "one a core; one a GPU",
+    ),
+]
+_DryRun = Annotated[
+    bool, flag("--dry-run", RUN, "Say what would be made, how long it takes and how much space.")
+]
 _Seed = Annotated[int | None, option("--seed", _IMAGES, "Same seed, same images.", "N", "0")]
 _Model = Annotated[
     str | None, option("--model", _MODEL, "A model's folder or hub id.", "MODEL", "default")
@@ -119,6 +159,16 @@ _Reuse = Annotated[
         _MODEL,
         "Compute all of the network every N steps only; 2 is a third faster and nearly the same.",
         "N",
+        "1",
+    ),
+]
+_Grain = Annotated[
+    float | None,
+    option(
+        "--grain",
+        _IMAGES,
+        "How much of the model's grain, the finest detail as noise, images are given.",
+        "X",
         "1",
     ),
 ]
@@ -182,11 +232,15 @@ def synth(
     control_interval: _ControlInterval = None,
     control_region: _ControlRegion = None,
     prompt: _Prompt = None,
+    prompts: _Prompts = None,
     negative_prompt: _NegativePrompt = None,
     style: _Style = None,
     style_strength: _StyleStrength = None,
     date: _Date = None,
     variants: _Variants = None,
+    seamless: _Seamless = None,
+    overlap: _Overlap = None,
+    mosaic: _Mosaic = None,
     seed: _Seed = None,
     model: _Model = None,
     steps: _Steps = None,
@@ -196,6 +250,7 @@ def synth(
     guidance_rescale: _GuidanceRescale = None,
     scheduler: _Scheduler = None,
     reuse: _Reuse = None,
+    grain: _Grain = None,
     device: _Device = None,
     dtype: _DType = None,
     compile: _Compile = None,
@@ -205,6 +260,10 @@ def synth(
     all: layer_options.All = None,
     out: _Out = None,
     config: _Config = None,
+    engine: _Engine = "local",
+    address: _Address = None,
+    workers: _Workers = None,
+    dry_run: _DryRun = False,
 ) -> None:
     """Make georeferenced synthetic images with exact road masks from road lines.
 
@@ -212,6 +271,7 @@ def synth(
     the folder roads-synth. Run again, it does only what is missing.
     """
     given = {name: value for name, value in ctx.params.items() if value is not None}
+    how = _How(*(given.pop(name, None) for name in ("engine", "address", "workers", "dry_run")))
     given.pop("config", None)
     if "date" in given:
         given["date"] = read_date(given["date"])
@@ -219,14 +279,48 @@ def synth(
         given["control_region"] = tuple(given["control_region"])
     if config is not None:
         earlier = read_record(config, without_opposites(given))
-        _synthesize(earlier.options, earlier)
+        _synthesize(earlier.options, earlier, how)
     elif roads is None:
         raise InputError("No roads are given; name a file with --roads, or a run with --config.")
     else:
-        _synthesize(SynthOptions(**given), None)
+        _synthesize(SynthOptions(**given), None, how)
 
 
-def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None) -> None:
+@dataclass(frozen=True)
+class _How:
+    """What runs a plan; nothing here changes what comes of it.
+
+    Attributes:
+        engine: ``local`` or ``ray``.
+        address: Of a Ray cluster.
+        workers: How many images are made at once, or actors.
+        dry_run: Whether only to say what would be made.
+    """
+
+    engine: str = "local"
+    address: str | None = None
+    workers: int | None = None
+    dry_run: bool | None = False
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a cluster."""
+        if self.engine not in ("local", "ray"):
+            raise InputError(f"No engine is called {self.engine!r}; there are local and ray.")
+        if self.address is not None and self.engine != "ray":
+            raise InputError("--address is that of a Ray cluster; give --engine ray with it.")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"There must be 1 worker at least, not {self.workers}.")
+
+    def make_engine(self) -> Engine | None:
+        """The engine; None for this process."""
+        if self.engine == "local":
+            return None
+        from rsaug.engines.ray import RayEngine
+
+        return RayEngine(load_generator, self.address, self.workers)
+
+
+def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None, how: _How) -> None:
     """Run with a display of its progress, and say what came of it."""
     from rsaug import synthesis
     from rsaug.cli.display import Display
@@ -238,26 +332,57 @@ def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None) -> 
             display.status("Reading the layers")
             plan = synthesis.make_plan(options, earlier)
             display.status("Loading the model")
-            generator = _load_generator(plan.options)
-            report = synthesis.run(plan, generator, display.progress, display.note)
+            engine = how.make_engine()
+            generator = load_generator(plan.options, how.workers if engine is None else 1)
+            if how.dry_run:
+                _foretell(plan, generator)
+                return
+            report = synthesis.run(plan, generator, display.progress, display.note, engine)
         except OutputError as error:
             raise OutputError(f"{error} {display.where_it_stands}") from error
         except KeyboardInterrupt as interrupt:
             display.note(f"Stopped. {display.where_it_stands}")
             raise typer.Exit(_INTERRUPTED) from interrupt
     display.summary(plan.options, plan.scene, report)
+    if report.failed:
+        raise typer.Exit(_SOME_FAILED)
 
 
-def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
+def _foretell(plan: Plan, generator: TileGenerator) -> None:
+    """Say what a plan will take."""
+    from rsaug.estimate import estimate
+    from rsaug.progress import in_words
+
+    found = estimate(plan, generator)
+    missing = found.images - found.present
+    there = f", of which {found.present} are there" if found.present else ""
+    typer.echo(f"{found.tiles} tiles, {found.area_km2:.3g} km2: {found.images} images{there}.")
+    typer.echo(
+        f"{missing} to make: about {in_words(found.seconds)} on this machine and "
+        f"{found.bytes / 1e9:.2g} GB. Nothing is made in a dry run."
+    )
+
+
+def load_generator(options: SynthOptions, workers: int | None = None) -> TileGenerator:
+    """What makes the images of a run.
+
+    Args:
+        options: What the run is asked for.
+        workers: On a CPU, how many images are made at once; None for as many as there are cores.
+
+    Raises:
+        InputError: for a model that cannot be loaded or a value it cannot work with.
+    """
     from diffusers.utils import logging
 
+    from rsaug.pipelines import generate
     from rsaug.pipelines.acceleration import Acceleration
-    from rsaug.pipelines.generate import load_generator
+    from rsaug.pipelines.seamless_tiles import SeamlessGenerator
 
     # The display has a bar of its own.
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    return load_generator(
+    generator = generate.load_generator(
         options.model,
         _settings(options),
         style=Path(options.style) if options.style else None,
@@ -269,7 +394,9 @@ def _load_generator(options: SynthOptions) -> CRSDiffGenerator:
             vae_tiling=options.vae_tiling,
         ),
         tile_size=options.tile_size,
+        workers=workers,
     )
+    return SeamlessGenerator(generator, options.overlap) if options.seamless else generator
 
 
 def _settings(options: SynthOptions) -> Settings:
@@ -291,4 +418,5 @@ def _settings(options: SynthOptions) -> Settings:
         intervals={name: use.interval for name, use in uses.items() if use.interval != full},
         scheduler=options.scheduler,
         reuse=options.reuse,
+        grain=options.grain,
     )

@@ -164,7 +164,13 @@ _Device = Annotated[
 ]
 _Precision = Annotated[
     str | None,
-    option("--precision", _MACHINE, "Format of products: no (float32), bf16 or fp16.", "P", "bf16"),
+    option(
+        "--precision",
+        _MACHINE,
+        "Format of products: no (float32), bf16 or fp16.",
+        "P",
+        "bf16 where the device is fast at it",
+    ),
 ]
 _Accumulate = Annotated[
     int | None,

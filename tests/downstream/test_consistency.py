@@ -16,7 +16,8 @@ from rsaug.downstream.consistency import ConsistencyResult, compare, evaluate, s
 from rsaug.downstream.metrics import road_scores
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.errors import InputError
-from rsaug.synthesis import TileRequest
+from rsaug.grid import Tile
+from rsaug.requests import TileRequest
 
 
 class BrightIsRoad:
@@ -57,6 +58,10 @@ class Painter:
     def notes(self, gsd_m: float, controls: Sequence[str] = ()) -> list[str]:
         """It can follow everything."""
         return []
+
+    def reach(self, tile: Tile) -> tuple[range, range] | None:
+        """Its images depend on their own tiles alone."""
+        return None
 
     def seconds_per_tile(self, tile_size: int) -> float:
         """Nothing to speak of."""

@@ -19,7 +19,7 @@ from rsaug.grid import Tile
 from rsaug.pipelines.acceleration import Acceleration
 from rsaug.pipelines.generate import Settings, folder_digest, load_generator
 from rsaug.raster import write_cog
-from rsaug.synthesis import TileRequest
+from rsaug.requests import TileRequest
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from rsaug.pipelines.generate import Settings, load_generator, load_pipeline
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
-from rsaug.synthesis import TileRequest
+from rsaug.requests import TileRequest
 
 SIZE = (64, 128)
 LATENT = (2, 4, 8, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +171,23 @@ def test_a_digest_tells_weights_shapes_and_texts_apart() -> None:
     }
     assert len(digests) == 6
     assert digest_of(layer(1.0), some) == digest_of(layer(1.0), some.copy())
+
+
+@pytest.mark.parametrize(
+    ("capability", "asked", "precision"),
+    [
+        ("AVX512", None, "bf16"),
+        ("AVX2", None, "no"),
+        ("DEFAULT", None, "no"),
+        ("AVX2", "bf16", "bf16"),
+        ("AVX512", "no", "no"),
+    ],
+)
+def test_a_cpu_that_emulates_bfloat16_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, capability: str, asked: Any, precision: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert Run(device="cpu", precision=asked).products() == precision
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""How far a run is: what its folder says, without its inputs or its model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsaug.errors import InputError
+from rsaug.folder import ROOMS, RunFolder
+from rsaug.progress import in_words
+from rsaug.quarantine import Failure, failures
+
+_RATE_OF = 50
+"""The speed is that of so many images, the last ones."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes:
+        folder: Its folder.
+        images: Images that it is to have.
+        complete: How many of them are there with all their files.
+        broken: Items of which a file is missing or has another size.
+        failed: What could not be made.
+        bytes: Size of all files.
+        created: When the data set was begun, ISO 8601.
+        seconds_per_image: Speed of the last images; None of fewer than two.
+        idle_seconds: Since the last image was written; None where there is none.
+        model: Name of the model.
+    """
+
+    folder: str
+    images: int
+    complete: int
+    broken: tuple[str, ...]
+    failed: tuple[Failure, ...]
+    bytes: int
+    created: str
+    seconds_per_image: float | None
+    idle_seconds: float | None
+    model: str
+
+    @property
+    def missing(self) -> int:
+        """How many images are still to be made, those that failed with them."""
+        return max(0, self.images - self.complete)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts by name, JSON-able."""
+        return {**asdict(self), "missing": self.missing}
+
+    def to_text(self) -> str:
+        """The facts for a reader."""
+        lines = [
+            f"{self.folder}: {self.complete} of {self.images} images are complete"
+            + (f", {self.missing} are missing" if self.missing else ""),
+            f"model {self.model}, begun {self.created}, {_size(self.bytes)} on the disk",
+        ]
+        if self.seconds_per_image is not None and self.missing:
+            left = in_words(self.seconds_per_image * self.missing)
+            lines.append(f"the last images took {self.seconds_per_image:.3g} s each: {left} left")
+        if self.idle_seconds is not None and self.missing:
+            lines.append(f"the last image was written {in_words(self.idle_seconds)} ago")
+        lines += [f"broken: {name}" for name in self.broken]
+        lines += [f"failed: {failure.item}: {failure.reason}" for failure in self.failed]
+        return "\n".join(lines)
+
+
+def read_status(root: Path, now: float) -> Status:
+    """How far the run in a folder is.
+
+    Args:
+        root: The folder.
+        now: Seconds since 1970, to tell how long nothing has happened.
+
+    Raises:
+        InputError: if it is not the folder of a run of ``rsaug synth``.
+    """
+    folder = RunFolder(root)
+    try:
+        record = json.loads(folder.record.read_text(encoding="utf-8"))
+        images = int(record["images"])
+        model = str(record["generator"].get("model", "unknown"))
+        created = str(record["created"])
+    except FileNotFoundError as error:
+        raise InputError(f"{root} has no run.json, so it is not the folder of a run.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder.record} is no record of rsaug synth ({error!r}).") from error
+    names = sorted(path.stem for path in (root / "items").glob("*.json"))
+    broken = tuple(name for name in names if not folder.is_whole(name))
+    times = sorted(path.stat().st_mtime for path in (root / "items").glob("*.json"))
+    recent = times[-_RATE_OF:]
+    return Status(
+        folder=str(root),
+        images=images,
+        complete=len(names) - len(broken),
+        broken=broken,
+        failed=tuple(failures(folder)),
+        bytes=sum(_sizes(root)),
+        created=created,
+        seconds_per_image=(
+            (recent[-1] - recent[0]) / (len(recent) - 1) if len(recent) > 1 else None
+        ),
+        idle_seconds=max(0.0, now - times[-1]) if times else None,
+        model=model,
+    )
+
+
+def _sizes(root: Path) -> Iterator[int]:
+    for room in (root, *(root / name for name in ROOMS)):
+        if room.is_dir():
+            yield from (path.stat().st_size for path in room.iterdir() if path.is_file())
+
+
+def _size(count: float) -> str:
+    """A number of bytes for a reader."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} GB"
