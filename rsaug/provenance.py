@@ -184,13 +184,24 @@ def read_key(path: Path | str) -> str | None:
         return None
 
 
-def _read_tags(path: Path | str) -> dict[str, str]:
+def read_xmp(path: Path | str) -> str | None:
+    """The XMP packet of an image; None where there is none.
+
+    Raises:
+        InputError: if the file cannot be read as a raster.
+    """
+    # rasterio takes the packet for name and value, up to its first "=" and after it.
+    found = _read_tags(path, ns="xml:XMP")
+    return "".join(f"{name}={value}" for name, value in found.items()) or None
+
+
+def _read_tags(path: Path | str, ns: str | None = None) -> dict[str, str]:
     driver = driver_of(path)
     if driver is None:
         raise InputError(f"{path} cannot be read as a raster; check the name and the format.")
     try:
         with opened(path, driver) as src:
-            return dict(src.tags())
+            return dict(src.tags(ns=ns))
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster ({error}).") from error
 

@@ -19,6 +19,7 @@ from rsaug.cli import (
     synth,
     train,
     upscale,
+    verify,
 )
 from rsaug.errors import RsaugError
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.command("synth")(synth.synth)
 app.command("status")(status.status)
+app.command("verify")(verify.verify)
 app.command("conditions")(conditions.conditions)
 app.command("inspect")(inspect.inspect)
 app.command("decouple")(decouple.decouple)

@@ -80,6 +80,8 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         "guidance_rescale": 0.3,
         "scheduler": "unipc",
         "reuse": 2,
+        "grain": 0.5,
+        "mosaic": True,
         "seed": 7,
         "device": "cpu",
         "dtype": "bfloat16",
@@ -89,6 +91,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
         text
         for name, value in given.items()
         for text in (f"--{name.replace('_', '-')}", str(value))
+        if text != "True"
     ]
     result = synth(*options, "--control-region", f"seg={wood}", "--all")
     assert result.exit_code == 0, result.output
@@ -104,6 +107,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
     }
     small |= {"tunnels": False, "controls": None, "parcels": None, "dem": None}
     small |= {"compile": False, "offload": None, "vae_tiling": False}
+    small |= {"seamless": False, "overlap": None, "prompts": None}
     small |= {"dsm": None, "control_region": ["seg=../../wood.gpkg"]}
     small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
     small |= {"road_rules": None, "height_range": "0,10"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -57,10 +58,44 @@ def test_bytes_do_not_depend_on_company(model: Path) -> None:
         np.testing.assert_array_equal(generator.generate([one])[0], image)
 
 
+def test_bytes_do_not_depend_on_how_many_are_made_at_once(model: Path) -> None:
+    requests = [request(seed) for seed in range(5)]
+    made = []
+    for workers in (1, 2, 4):
+        generator = load_generator(str(model), device="cpu", tile_size=SIDE, workers=workers)
+        assert generator.batch_size == workers
+        made.append(generator.generate(requests))
+    for other in made[1:]:
+        np.testing.assert_array_equal(made[0], other)
+
+
+def test_lanes_leave_the_threads_of_the_caller_alone(model: Path) -> None:
+    before = torch.get_num_threads()
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE, workers=2)
+    generator.generate([request(1), request(2)])
+    assert torch.get_num_threads() == before
+
+
+def test_what_is_no_image_is_refused(model: Path) -> None:
+    generator = load_generator(str(model), device="cpu", tile_size=SIDE)
+    with torch.no_grad():
+        next(generator.pipe.vae.decoder.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        generator.generate([request(1)])
+
+
+def test_a_text_of_the_place_goes_before_that_of_the_run(model: Path) -> None:
+    generator = load_generator(str(model), Settings(prompt="road"), device="cpu", tile_size=SIDE)
+    desert = load_generator(str(model), Settings(prompt="desert"), device="cpu", tile_size=SIDE)
+    here = replace(request(1), prompt="desert")
+    np.testing.assert_array_equal(generator.generate([here]), desert.generate([request(1)]))
+    assert (generator.generate([here])[0] != generator.generate([request(1)])[0]).any()
+
+
 def test_a_full_batch_is_one_shape(model: Path) -> None:
     """Filled-up batches, as on a GPU: the same bytes for one request and for many."""
     generator = load_generator(str(model), device="cpu", tile_size=SIDE)
-    generator.batch_size = 4
+    generator.batch_size, generator.lanes = 4, None
     requests = [request(seed) for seed in range(6)]
     together = generator.generate(requests)
     np.testing.assert_array_equal(generator.generate(requests[4:5])[0], together[4])
