@@ -11,7 +11,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
-EXTRAS = ("fast", "decouple", "osm", "postgis", "sd15", "train", "eval", "geoembed", "view", "dev")
+EXTRAS = (
+    "fast",
+    "decouple",
+    "osm",
+    "postgis",
+    "sd15",
+    "train",
+    "eval",
+    "geoembed",
+    "view",
+    "ray",
+    "dev",
+)
 HEADER = """\
 # The versions that are tested together, on Python 3.11 and Linux. Made by `make constraints`.
 # CUDA's packages are missing on purpose: torch pins its own.

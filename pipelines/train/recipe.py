@@ -48,7 +48,7 @@ class GeneratorRecipe:
     preset: Preset = DEFAULT
     sampler: str = "dpm++"
     sampling_steps: int = 12
-    guidance: float = 2.0
+    guidance: float = 1.25
 
     def check(self) -> None:
         """Raise InputError for numbers that no training can have."""
