@@ -16,7 +16,7 @@ from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.seamless import Box, SeamlessField, SeamlessOptions, WindowConditions
 from rsaug.requests import Surroundings, TileConditions, TileRequest
 
-_KEPT = 2048
+_KEPT = 1024
 """Finished windows that are remembered, of 64 KB each in the default model."""
 
 OVERLAP_PX = 64

@@ -106,6 +106,10 @@ ControlGuidance = Annotated[
         "--control-guidance", MODEL, "Guidance scale of the maps; 1 is none.", "X", "the model's"
     ),
 ]
+Grain = Annotated[
+    float | None,
+    option("--grain", MODEL, "How much of the model's grain what is made is given.", "X", "1"),
+]
 Device = Annotated[
     str | None, option("--device", MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one")
 ]
@@ -115,6 +119,7 @@ _OF_MODEL = (
     "steps",
     "guidance",
     "control_guidance",
+    "grain",
     "device",
     "prompt",
     "negative_prompt",
@@ -208,6 +213,7 @@ def _load_editor(edit: Edit, options: EditOptions, of_model: dict[str, Any]) -> 
         steps=of_model["steps"],
         guidance=of_model["guidance"],
         control_guidance=of_model["control_guidance"],
+        grain=of_model["grain"],
     )
     style = of_model["style"]
     generator = load_generator(

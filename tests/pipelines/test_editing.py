@@ -96,6 +96,20 @@ def test_outside_the_mask_every_byte_stays(make: Make, scheduler: str) -> None:
     assert (made[:, given.mask] != given.rgb[:, given.mask]).mean() > 0.5
 
 
+@pytest.mark.parametrize("edit", [Restyle(0.7), Inpaint(1), Upscale(2, 0.7)])
+def test_what_is_made_has_grain_and_what_is_kept_has_not(make: Make, edit: Edit) -> None:
+    given = hole(picture(64, 64, factor=getattr(edit, "factor", 1)))
+    assert given.mask is not None
+    made = {}
+    for grain in (0.0, 1.0):
+        editor = make(edit, grain=grain)
+        editor.canvas.register_to_config(grain=60.0)
+        made[grain] = editor.edit(given)
+    assert (made[1.0] != made[0.0]).any()
+    if isinstance(edit, Inpaint):
+        np.testing.assert_array_equal(made[1.0][:, ~given.mask], given.rgb[:, ~given.mask])
+
+
 def test_what_is_under_the_mask_does_not_matter(make: Make) -> None:
     """Not even beside the mask: the model sees none of it."""
     given = hole(picture(128, 128))
