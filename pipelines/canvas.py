@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rsaug.pipelines.denoiser import Denoiser
+from rsaug.pipelines.folders import SETTINGS
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
@@ -122,8 +123,7 @@ class CanvasPipeline(CRSDiffPipeline):
     @classmethod
     def of(cls, pipe: CRSDiffPipeline) -> CanvasPipeline:
         """A canvas with the components of ``pipe``, which are shared, not copied."""
-        names = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
-        canvas = cls(**pipe.components, **{name: pipe.config[name] for name in names})
+        canvas = cls(**pipe.components, **{name: pipe.config[name] for name in SETTINGS})
         canvas.set_progress_bar_config(disable=True)
         return canvas
 

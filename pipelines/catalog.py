@@ -20,6 +20,7 @@ from rsaug.pipelines.folders import (
     INDEX,
     PIPELINE,
     RECORD,
+    SETTINGS,
     check_new,
     read_index,
     read_json,
@@ -31,7 +32,6 @@ DEFAULT = "default"
 _DEFAULT_FOLDER = Path(__file__).parent / "weights" / "default"
 PRESETS = ("sd15",)
 
-_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
 _SHIPPED = "Apache-2.0, as rsaug itself"
 _UNLICENSED = "none was published with the weights; whether you may use them is for you to find out"
 
@@ -209,7 +209,7 @@ def _components(index: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: str(value[1])
         for name, value in sorted(index.items())
-        if name not in _SETTINGS and isinstance(value, list) and len(value) == 2 and value[1]
+        if name not in SETTINGS and isinstance(value, list) and len(value) == 2 and value[1]
     }
 
 
@@ -249,6 +249,7 @@ def _settings(index: Mapping[str, Any], configs: Mapping[str, dict[str, Any]]) -
         "tells_absent_from_empty": bool(adapter.get("presence_channels", 0)),
         "default_steps": index.get("default_steps"),
         "default_guidance": index.get("default_guidance"),
+        "default_control_guidance": index.get("default_control_guidance"),
         "guides_controls": index.get("guide_controls"),
         "grain": index.get("grain", 0.0),
         "scheduler": components.get("scheduler"),
@@ -311,7 +312,7 @@ def _describe_preset(name: str) -> ModelInfo:
         for part, module in pipe.components.items()
         if module is not None
     }
-    settings = _settings({**index, **{key: pipe.config[key] for key in _SETTINGS}}, configs)
+    settings = _settings({**index, **{key: pipe.config[key] for key in SETTINGS}}, configs)
     about = "sizes of the published model; it has no weights"
     return ModelInfo(name, None, dict(sorted(parts.items())), settings, None, about, None)
 

@@ -221,11 +221,8 @@ class CRSDiffEditor:
         return self.canvas.decode_latents(latents)
 
     def _denoiser(self, view: _View, picture: Picture) -> Callable[[Tensor, Tensor, float], Tensor]:
-        settings, config = self.generator.settings, self.canvas.config
-        text = config.default_guidance if settings.guidance is None else settings.guidance
-        controls = settings.control_guidance
-        if controls is None:
-            controls = text if config.guide_controls else 1.0
+        settings = self.generator.settings
+        text, controls = self.canvas.scales(settings.guidance, settings.control_guidance)
         return self.canvas.denoiser(
             view.controls,
             view.present,

@@ -16,6 +16,16 @@ from rsaug.errors import InputError, OutputError
 INDEX = "model_index.json"
 PIPELINE = "CRSDiffPipeline"
 
+SETTINGS = (
+    "guide_controls",
+    "trained_controls",
+    "default_steps",
+    "default_guidance",
+    "default_control_guidance",
+    "grain",
+)
+"""What a pipeline is configured with besides its components."""
+
 RECORD = "conversion.json"
 """Beside the components: what the model was converted from."""
 

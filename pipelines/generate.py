@@ -123,15 +123,12 @@ class Settings:
 
     def resolved(self, pipe: CRSDiffPipeline) -> Settings:
         """The settings with the choices of a pipeline in the place of None."""
-        guidance = pipe.config.default_guidance if self.guidance is None else self.guidance
-        of_controls = guidance if pipe.config.guide_controls else 1.0
+        guidance, control_guidance = pipe.scales(self.guidance, self.control_guidance)
         return replace(
             self,
             steps=self.steps or pipe.config.default_steps,
             guidance=guidance,
-            control_guidance=(
-                of_controls if self.control_guidance is None else self.control_guidance
-            ),
+            control_guidance=control_guidance,
             scheduler=self.scheduler or _scheduler_name(pipe),
             grain=1.0 if self.grain is None else self.grain,
         )
@@ -193,12 +190,19 @@ class CRSDiffGenerator:
             return self.lanes.map(
                 lambda pipe, request: self._generate_batch(pipe, [request], steps)[0], requests
             )
-        out: list[NDArray[np.uint8]] = []
-        for start in range(0, len(requests), self.batch_size):
-            batch = list(requests[start : start + self.batch_size])
-            filled = batch + [batch[-1]] * (self.batch_size - len(batch))
-            out += self._generate_batch(self.pipe, filled, steps)[: len(batch)]
-        return out
+        made: dict[int, NDArray[np.uint8]] = {}
+        # Without a text there is one branch less to compute, which is another shape.
+        for has_text in (False, True):
+            here = [k for k, r in enumerate(requests) if self._has_text(r) == has_text]
+            for start in range(0, len(here), self.batch_size):
+                batch = here[start : start + self.batch_size]
+                filled = [requests[k] for k in batch + batch[-1:] * (self.batch_size - len(batch))]
+                images = self._generate_batch(self.pipe, filled, steps)
+                made |= dict(zip(batch, images, strict=False))
+        return [made[k] for k in range(len(requests))]
+
+    def _has_text(self, request: TileRequest) -> bool:
+        return self._prompt(request.prompt) != self.settings.negative_prompt
 
     def _generate_batch(
         self, pipe: CRSDiffPipeline, batch: list[TileRequest], steps: int | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -74,6 +74,8 @@ class CRSDiffPipeline(DiffusionPipeline):
         trained_controls: names of the slots the weights know; None for all.
         default_steps: denoising steps when the caller does not say.
         default_guidance: guidance scale when the caller does not say.
+        default_control_guidance: that of the local controls; None for ``default_guidance`` where
+            the model guides controls, else 1.
         grain: deviation of the finest detail of photographs, in levels of 255, which images are
             given where they have less; 0 for images as decoded. See `rsaug.pipelines.grain`.
     """
@@ -98,6 +100,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         default_steps: int = 50,
         default_guidance: float = 7.5,
         grain: float = 0.0,
+        default_control_guidance: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -117,6 +120,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             default_steps=default_steps,
             default_guidance=default_guidance,
             grain=grain,
+            default_control_guidance=default_control_guidance,
         )
         deep = isinstance(vae, AutoencoderDC)
         levels = vae.config["encoder_block_out_channels" if deep else "block_out_channels"]
@@ -175,6 +179,16 @@ class CRSDiffPipeline(DiffusionPipeline):
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Images (n, 3, h, w) in [-1, 1], not clamped, float32, of latents."""
         return decoded(self.vae, latents.to(self.unet.dtype))
+
+    def scales(self, text: float | None, controls: float | None) -> tuple[float, float]:
+        """Guidance scales of text and of local controls, the model's own in the place of None."""
+        config = self.config
+        text = float(config.default_guidance if text is None else text)
+        if controls is None:
+            controls = config.default_control_guidance
+        if controls is None:
+            controls = text if config.guide_controls else 1.0
+        return text, float(controls)
 
     def grained(
         self,
@@ -277,6 +291,9 @@ class CRSDiffPipeline(DiffusionPipeline):
             content = nothing + content_scale * (content - nothing)
         bound = torch.cat([self.encode_prompt(prompt).to(dtype), content], 1)
         free = torch.cat([self.encode_prompt([negative_prompt] * count).to(dtype), nothing], 1)
+        if torch.equal(bound, free):
+            # Nothing is said that could be followed, so there is no branch to compute for it.
+            guidance = replace(guidance, text=guidance.controls)
         if metadata is None:
             metadata = torch.full((count, len(FIELDS)), torch.nan)
         steering = Steering(
@@ -338,8 +355,9 @@ class CRSDiffPipeline(DiffusionPipeline):
             num_inference_steps: denoising steps; None for the model's own number.
             guidance_scale: guidance on text and content image, 1 switches it off; None for the
                 model's own.
-            control_guidance_scale: guidance on the local controls; None for ``guidance_scale``
-                where the model guides controls, else 1. See :class:`Guidance`.
+            control_guidance_scale: guidance on the local controls; None for the model's own, or
+                where it has none, for ``guidance_scale`` if it guides controls, else 1. See
+                :class:`Guidance`.
             guidance_interval: when guidance is on, as parts of the trajectory from 0 to 1.
             guidance_rescale: share in which guided predictions are given back their deviation.
             control_uses: strength, interval and region of controls by name.
@@ -373,9 +391,7 @@ class CRSDiffPipeline(DiffusionPipeline):
         self.check_inputs(controls, present, prompts, metadata, generator, image, strength)
         device = self._execution_device
         steps = num_inference_steps or self.config.default_steps
-        text_scale = self.config.default_guidance if guidance_scale is None else guidance_scale
-        if control_guidance_scale is None:
-            control_guidance_scale = text_scale if self.config.guide_controls else 1.0
+        text_scale, of_controls = self.scales(guidance_scale, control_guidance_scale)
 
         # 2. Conditions
         denoiser = self.denoiser(
@@ -386,7 +402,7 @@ class CRSDiffPipeline(DiffusionPipeline):
             content_image,
             content_scale,
             metadata,
-            Guidance(text_scale, control_guidance_scale, guidance_interval, guidance_rescale),
+            Guidance(text_scale, of_controls, guidance_interval, guidance_rescale),
             control_uses or {},
             control_scale,
             reuse_every,

@@ -420,5 +420,4 @@ class SeamlessField:
 
 
 def _own_guidance(pipe: CRSDiffPipeline) -> Guidance:
-    scale = float(pipe.config.default_guidance)
-    return Guidance(scale, scale if pipe.config.guide_controls else 1.0)
+    return Guidance(*pipe.scales(None, None))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rsaug.errors import InputError
 from rsaug.pipelines.content import clip_pixels
+from rsaug.pipelines.folders import SETTINGS
 from rsaug.pipelines.generate import SCHEDULERS
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding, MetadataRanges
 from rsaug.pipelines.pipeline import CRSDiffPipeline
@@ -26,7 +27,6 @@ from rsaug.pipelines.train.loop import seeded
 from rsaug.pipelines.train.pack import Pack
 from rsaug.pipelines.train.recipe import GeneratorRecipe, make_scheduler
 
-_SETTINGS = ("guide_controls", "trained_controls", "default_steps", "default_guidance", "grain")
 # Ranges are kept with four decimals.
 _ROUNDING = 1e-4
 
@@ -137,7 +137,7 @@ def save_half(pipe: CRSDiffPipeline, out: Path) -> None:
         name: nn.Module.half(copy.deepcopy(part)) if isinstance(part, nn.Module) else part
         for name, part in pipe.components.items()
     }
-    settings: dict[str, Any] = {name: pipe.config[name] for name in _SETTINGS}
+    settings: dict[str, Any] = {name: pipe.config[name] for name in SETTINGS}
     CRSDiffPipeline(**parts, **settings).save_pretrained(out)
     for path in out.rglob("*.json"):
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -403,3 +403,41 @@ def test_inputs_that_do_not_fit(pipe: Any, change: dict[str, Any], message: str)
     maps, present = controls(1, ROAD)
     with pytest.raises(ValueError, match=message):
         pipe(**({"controls": maps, "present": present} | change))
+
+
+@pytest.mark.parametrize(
+    ("own", "guides", "asked", "expected"),
+    [
+        (None, True, (None, None), (2.0, 2.0)),
+        (None, False, (None, None), (2.0, 1.0)),
+        (None, True, (5.0, None), (5.0, 5.0)),
+        (1.25, True, (5.0, None), (5.0, 1.25)),
+        (1.25, True, (None, 3.0), (2.0, 3.0)),
+    ],
+)
+def test_scales_are_the_models_own_unless_given(
+    own: float | None,
+    guides: bool,
+    asked: tuple[float | None, float | None],
+    expected: tuple[float, float],
+) -> None:
+    pipe = toy_pipeline(guide_controls=guides)
+    pipe.register_to_config(default_control_guidance=own)
+    assert pipe.scales(*asked) == expected
+
+
+def test_without_a_text_there_is_no_branch_for_it() -> None:
+    pipe = toy_pipeline()
+    batches: list[int] = []
+    pipe.unet.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    for prompt, negative in (("", ""), ("desert", ""), ("desert", "desert"), ("", "road")):
+        pipe(
+            *controls(1, ROAD),
+            prompt=prompt,
+            negative_prompt=negative,
+            generator=generators(1),
+            num_inference_steps=1,
+            guidance_scale=5.0,
+            control_guidance_scale=1.5,
+        )
+    assert batches == [2, 3, 2, 3]
