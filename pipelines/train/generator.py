@@ -44,7 +44,7 @@ from rsaug.pipelines.train.recipe import GeneratorRecipe, learning_rate_factor
 from rsaug.pipelines.train.validation import Validation
 
 # What may change when a run is taken up again.
-_FREE = ("steps", "sampler", "sampling_steps", "guidance")
+_FREE = ("steps", "sampler", "sampling_steps", "guidance", "control_guidance")
 
 
 class Trainer:

@@ -57,6 +57,7 @@ def new_pipeline(
         trained_controls=[],
         default_steps=recipe.sampling_steps,
         default_guidance=recipe.guidance,
+        default_control_guidance=recipe.control_guidance,
     )
 
 

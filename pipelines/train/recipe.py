@@ -30,7 +30,8 @@ class GeneratorRecipe:
         preset: sizes of the networks of a new model.
         sampler: scheduler of a new model's pipeline, by its name in `SCHEDULERS`.
         sampling_steps: denoising steps of a new model when its caller does not say.
-        guidance: its guidance scale when its caller does not say.
+        guidance: its guidance scale of text when its caller does not say.
+        control_guidance: that of the maps.
     """
 
     steps: int = 3600
@@ -48,7 +49,8 @@ class GeneratorRecipe:
     preset: Preset = DEFAULT
     sampler: str = "dpm++"
     sampling_steps: int = 12
-    guidance: float = 1.25
+    guidance: float = 5.0
+    control_guidance: float = 1.5
 
     def check(self) -> None:
         """Raise InputError for numbers that no training can have."""
