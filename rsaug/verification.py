@@ -190,7 +190,7 @@ def _content_problems(
 def _label_problems(paths: dict[str, Path]) -> Iterator[str]:
     """What is wrong with the label itself."""
     with open_image(paths["mask"]) as src:
-        mask: NDArray[np.generic] = src.read(1)
+        mask: NDArray[np.uint8] = src.read(1)
         where = (src.crs, src.transform, src.shape)
     with open_image(paths["image"]) as src:
         if (src.crs, src.transform, src.shape) != where:
