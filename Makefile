@@ -37,12 +37,13 @@ demo: $(INSTALLED)
 	@echo "Look at $(DEMO)/images and $(DEMO)/masks, in QGIS for instance;" \
 		"$(DEMO)/run.json says how they were made."
 
-# Each step goes on where it was interrupted; $(RUNS)/pack is made once.
+# Each step goes on where it was interrupted; $(RUNS)/pack is made once. STEPS=2 is to see it run.
 model: $(INSTALLED) $(RUNS)/pack
 	$(if $(LPIPS),,$(error Give LPIPS=FILE, the weights of LPIPS (AlexNet) as safetensors))
-	$(BIN)/rsaug train autoencoder --pack $(RUNS)/pack --lpips $(LPIPS) --out $(RUNS)/autoencoder
+	$(BIN)/rsaug train autoencoder --pack $(RUNS)/pack --lpips $(LPIPS) --out $(RUNS)/autoencoder \
+		$(if $(STEPS),--steps $(STEPS))
 	$(BIN)/rsaug train generator --pack $(RUNS)/pack --autoencoder $(RUNS)/autoencoder \
-		--out $(RUNS)/default
+		--out $(RUNS)/default $(if $(STEPS),--steps $(STEPS))
 
 $(RUNS)/pack: | $(INSTALLED)
 	$(if $(DATA),,$(error Give DATA=DIR, a folder of tiles))
