@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from painter import CRS, NORTH, WEST, contents, write_roads, write_wood
 from PIL import Image
 from shapely.geometry import Point, box
-from toy import toy_pipeline
 from typer.testing import CliRunner, Result
 
 from rsaug.cli import app
@@ -50,14 +49,6 @@ def write_image(path: Path, *, placed: bool = True, bands: int = 3, seed: int = 
     image = np.random.default_rng(seed).integers(30, 90, (bands, *SHAPE)).astype(np.uint8)
     write_cog(path, image, place() if placed else None)
     return path
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a model of toy size."""
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    toy_pipeline().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

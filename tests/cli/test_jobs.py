@@ -9,21 +9,12 @@ from pathlib import Path
 import pytest
 import rasterio
 from painter import contents, write_roads
-from toy import toy_pipeline
 from typer.testing import CliRunner, Result
 
 from rsaug.cli import app
 
 SMALL = ["--gsd", "0.5", "--tile-size", "64", "--steps", "3", "--roads", "town.gpkg"]
 Command = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a model of toy size."""
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    toy_pipeline().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

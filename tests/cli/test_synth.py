@@ -15,7 +15,6 @@ import geopandas as gpd
 import pytest
 from painter import contents, write_roads, write_wood
 from shapely.geometry import Point, box
-from toy import toy_pipeline
 from typer.testing import CliRunner, Result
 
 from rsaug.cli import app
@@ -23,14 +22,6 @@ from rsaug.raster import read_rgb
 
 SMALL = ["--gsd", "0.5", "--tile-size", "128", "--steps", "1"]
 Command = Callable[..., Result]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a model of toy size."""
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    toy_pipeline().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
