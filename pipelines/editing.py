@@ -257,9 +257,8 @@ class CRSDiffEditor:
 
     def _grained(self, images: Tensor, seed: int) -> Tensor:
         """Images (1, 3, h, w) with the model's grain, if it has one."""
-        strength = self.generator.settings.grain
         generators = [keyed_generator(seed, "grain")]
-        return self.canvas.grained(images, 1.0 if strength is None else strength, generators)
+        return self.canvas.grained(images, self.generator.settings.grain, generators)
 
     def _encoding(self, images: Tensor) -> Tensor:
         return self.canvas.encode_images(images.to(self._device, self.canvas.unet.dtype)).float()

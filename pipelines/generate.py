@@ -89,7 +89,7 @@ class Settings:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     scheduler: str | None = None
     reuse: int = 1
-    grain: float | None = None
+    grain: float = 1.0
 
     def check(self) -> None:
         """Check what can be checked without a model.
@@ -130,7 +130,6 @@ class Settings:
             guidance=guidance,
             control_guidance=control_guidance,
             scheduler=self.scheduler or _scheduler_name(pipe),
-            grain=1.0 if self.grain is None else self.grain,
         )
 
 
@@ -223,7 +222,7 @@ class CRSDiffGenerator:
             guidance_interval=settings.guidance_interval,
             guidance_rescale=settings.guidance_rescale,
             reuse_every=settings.reuse,
-            grain_strength=1.0 if settings.grain is None else settings.grain,
+            grain_strength=settings.grain,
             control_uses=self.uses(
                 [request.regions for request in batch],
                 {name for given in controls for name in given.given},

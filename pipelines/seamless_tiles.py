@@ -128,7 +128,7 @@ class SeamlessGenerator:
                 negative_prompt=settings.negative_prompt,
                 content_scale=settings.style_strength,
                 overlap=self._overlap_px,
-                grain=1.0 if settings.grain is None else settings.grain,
+                grain=settings.grain,
                 kept=_KEPT,
             ),
             generator.style,

@@ -153,7 +153,7 @@ def _multidiffusion(
         given.present[None],
         prompt=given.prompt,
         metadata=None if given.metadata is None else given.metadata[None],
-        grain_strength=generator.settings.grain or 0.0,
+        grain_strength=generator.settings.grain,
         generator=[torch.Generator().manual_seed(seed)],
     ).images[0]
     pixels: RGB = np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1)

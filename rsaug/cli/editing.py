@@ -107,8 +107,12 @@ ControlGuidance = Annotated[
     ),
 ]
 Grain = Annotated[
-    float | None,
-    option("--grain", MODEL, "How much of the model's grain what is made is given.", "X", "1"),
+    float,
+    typer.Option(
+        help="How much of the model's grain what is made is given.",
+        metavar="X",
+        rich_help_panel=MODEL,
+    ),
 ]
 Device = Annotated[
     str | None, option("--device", MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one")

@@ -48,7 +48,7 @@ def inpaint(
     steps: editing.Steps = None,
     guidance: editing.Guidance = None,
     control_guidance: editing.ControlGuidance = None,
-    grain: editing.Grain = None,
+    grain: editing.Grain = 1.0,
     device: editing.Device = None,
 ) -> None:
     """Fill in what a mask covers: clouds, seams, objects that should not be there.

@@ -41,7 +41,7 @@ def restyle(
     steps: editing.Steps = None,
     guidance: editing.Guidance = None,
     control_guidance: editing.ControlGuidance = None,
-    grain: editing.Grain = None,
+    grain: editing.Grain = 1.0,
     device: editing.Device = None,
 ) -> None:
     """Make real images anew in another look, on the same pixels and with the same labels.

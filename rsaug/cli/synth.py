@@ -418,5 +418,5 @@ def _settings(options: SynthOptions) -> Settings:
         intervals={name: use.interval for name, use in uses.items() if use.interval != full},
         scheduler=options.scheduler,
         reuse=options.reuse,
-        grain=options.grain,
+        grain=1.0 if options.grain is None else options.grain,
     )

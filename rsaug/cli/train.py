@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rsaug.cli.layer_options import flag, option
+from rsaug.cli.train_sources import (
+    check_sources,
+    draw_weights,
+    load_autoencoder,
+    load_start,
+    read_sources,
+    say,
+)
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from diffusers import AutoencoderDC, AutoencoderKL
-
-    from rsaug.pipelines.pipeline import CRSDiffPipeline
     from rsaug.pipelines.train.machine import Run
-    from rsaug.pipelines.train.pack import Pack
-    from rsaug.pipelines.train.validation import Validation
 
 app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=True)
 
@@ -235,7 +235,7 @@ def prepare(
     from rsaug.pipelines.extractors.landcover import WEIGHTS, LandcoverNet
     from rsaug.pipelines.train.prepare import PackOptions, prepare_pack
 
-    _check_sources(data, None, tile_size, gsd)
+    check_sources(data, None, tile_size, gsd)
     made = prepare_pack(
         data or [],
         out,
@@ -251,13 +251,13 @@ def prepare(
         networks={
             f"land cover: {path.name}": path for path in sorted(WEIGHTS.glob("*")) if path.is_file()
         },
-        log=_say,
+        log=say,
     )
     for reason, count in made.left_out.items():
-        _say(f"left out: {count} {reason}")
-    _say(made.quality())
+        say(f"left out: {count} {reason}")
+    say(made.quality())
     counts = ", ".join(f"{tally.examples} {name}" for name, tally in made.tallies.items())
-    _say(f"{counts} examples, {made.size_bytes / 2**20:.1f} MiB, in {out}; see its DATASHEET.md")
+    say(f"{counts} examples, {made.size_bytes / 2**20:.1f} MiB, in {out}; see its DATASHEET.md")
 
 
 @app.command()
@@ -298,7 +298,7 @@ def autoencoder(
     from rsaug.pipelines.train.machine import leave_processes
     from rsaug.pipelines.train.packfile import load_chips
 
-    _check_sources(data, pack)
+    check_sources(data, pack)
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
     run = _run(
@@ -307,14 +307,14 @@ def autoencoder(
         **_given(device=device, precision=precision, accumulate=accumulate, log_dir=log),
     )
     recipe = AutoencoderRecipe(**_given(seed=seed, steps=steps, batch=batch))
-    model = _load_autoencoder(start) if start else None
+    model = load_autoencoder(start) if start else None
     if model is not None and not isinstance(model, AutoencoderDC):
         raise InputError(f"The autoencoder in {start} is no AutoencoderDC, which is trained here.")
     parts = [read_chips(folder, "train", 256) for folder in data or ()]
     parts += [load_chips(folder, 256) for folder in pack or ()]
     chips = np.concatenate(parts)
-    _say(f"{len(chips)} chips of 256x256 px")
-    train_autoencoder(chips, out, lpips, recipe, _say, start=model, run=run)
+    say(f"{len(chips)} chips of 256x256 px")
+    train_autoencoder(chips, out, lpips, recipe, say, start=model, run=run)
     leave_processes()
 
 
@@ -384,17 +384,17 @@ def generator(
         ),
     )
     recipe.check()
-    _check_sources(data, pack, tile_size, gsd)
+    check_sources(data, pack, tile_size, gsd)
     if start is None:
         check_anew(recipe)
-    model = _load_start(start, autoencoder, recipe.seed)
-    packs, shown = _read_sources(data, pack, tile_size, gsd, pictures=bool(run.picture_every))
-    weights = _weights(packs, share)
-    _say(f"{sum(map(len, packs))} examples from {len(packs)} folders")
+    model = load_start(start, autoencoder, recipe.seed)
+    packs, shown = read_sources(data, pack, tile_size, gsd, pictures=bool(run.picture_every))
+    weights = draw_weights(packs, share)
+    say(f"{sum(map(len, packs))} examples from {len(packs)} folders")
     examples = functools.reduce(operator.add, packs)
-    train_generator(examples, weights, model, out, recipe, _say, run=run, validation=shown)
+    train_generator(examples, weights, model, out, recipe, say, run=run, validation=shown)
     leave_processes()
-    _say(f"The model is in {out}; use it with: rsaug synth --model {out}")
+    say(f"The model is in {out}; use it with: rsaug synth --model {out}")
 
 
 @app.command()
@@ -455,112 +455,19 @@ def decoder(
     from rsaug.pipelines.train.decoder import DecoderRecipe, train_decoder
     from rsaug.pipelines.train.machine import leave_processes
 
-    _check_sources(data, pack, tile_size, gsd)
+    check_sources(data, pack, tile_size, gsd)
     if not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
     run = _run(
         log_every=25, save_every=100, **_given(device=device, precision=precision, log_dir=log)
     )
     recipe = DecoderRecipe(**_given(steps=steps, batch=batch, seed=seed))
-    model = _load_start(start, None, recipe.seed)
-    packs, _ = _read_sources(data, pack, tile_size, gsd, pictures=False)
+    model = load_start(start, None, recipe.seed)
+    packs, _ = read_sources(data, pack, tile_size, gsd, pictures=False)
     examples = functools.reduce(operator.add, packs)
-    train_decoder(examples, model, out, lpips, recipe, _say, run=run)
+    train_decoder(examples, model, out, lpips, recipe, say, run=run)
     leave_processes()
-    _say(f"The model is in {out}; use it with: rsaug synth --model {out}")
-
-
-def _load_start(start: str | None, autoencoder: Path | None, seed: int) -> Any:
-    """The model to train on, or the autoencoder of a new one."""
-    import torch
-
-    from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline
-    from rsaug.pipelines.train.base import base_pipeline, is_base, start_folder
-
-    if start is None:
-        return _load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
-    if autoencoder is not None:
-        raise InputError("--from brings its own autoencoder; leave --autoencoder out.")
-    folder = start_folder(start)
-    if is_base(folder):
-        return base_pipeline(folder, seed)
-    pipe: CRSDiffPipeline = load_pipeline(folder, torch.device("cpu"))
-    return pipe
-
-
-def _load_autoencoder(folder: Path) -> AutoencoderDC | AutoencoderKL:
-    import json
-
-    from diffusers import AutoencoderDC, AutoencoderKL
-
-    if not folder.is_dir():
-        raise InputError(f"There is no autoencoder in {folder}.")
-    kinds = {kind.__name__: kind for kind in (AutoencoderDC, AutoencoderKL)}
-    try:
-        name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
-        kind: Any = kinds[name]
-        return kind.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise InputError(f"The autoencoder in {folder} cannot be loaded: {error}") from error
-
-
-def _check_sources(
-    data: list[Path] | None,
-    pack: list[Path] | None,
-    tile_size: int | None = None,
-    gsd: float | None = None,
-) -> None:
-    """Check that there are either tile folders or packs, and what is said of their pixels."""
-    from rsaug.pipelines.train.packfile import open_pack
-
-    if not data and not pack:
-        raise InputError("Give tiles to train on: --data with tile folders, or --pack with packs.")
-    if data and pack:
-        raise InputError("--data and --pack exclude each other; prepare one pack of all the tiles.")
-    if pack and not (tile_size is None and gsd is None):
-        raise InputError("--tile-size and --gsd are those of the pack; leave them out.")
-    if gsd is not None and not 0 < gsd < float("inf"):
-        raise InputError(f"--gsd must be above 0, not {gsd:g}.")
-    sizes = {str(folder): open_pack(folder).size for folder in pack or ()}
-    if len(set(sizes.values())) > 1:
-        raise InputError(f"The packs have examples of different sizes: {sizes}.")
-
-
-def _read_sources(
-    data: list[Path] | None,
-    pack: list[Path] | None,
-    tile_size: int | None,
-    gsd: float | None,
-    *,
-    pictures: bool,
-) -> tuple[list[Pack], Validation | None]:
-    """Examples to train on of each folder or pack, and, for pictures, those to show."""
-    from rsaug.pipelines.extractors.landcover import LandcoverNet
-    from rsaug.pipelines.train.pack import read_pack
-    from rsaug.pipelines.train.packfile import load_pack
-
-    if pack:
-        packs = [load_pack(folder, "train") for folder in pack]
-        shown = _first(lambda folder: load_pack(folder, "val", limit=4), pack) if pictures else None
-        return packs, shown
-    folders, size, look = data or [], tile_size or 256, LandcoverNet.load().classify
-    packs = [read_pack(folder, "train", size, gsd, look) for folder in folders]
-    if not pictures:
-        return packs, None
-    return packs, _first(lambda folder: read_pack(folder, "val", size, gsd, look, limit=4), folders)
-
-
-def _first(read: Callable[[Path], Pack], folders: list[Path]) -> Validation | None:
-    """Examples of the split "val" of the first folder that has one."""
-    from rsaug.pipelines.train.validation import Validation
-
-    for folder in folders:
-        try:
-            return Validation(read(folder), "split val")
-        except InputError:
-            continue
-    _say('No folder has a split "val"; pictures are of training examples.')
-    return None
+    say(f"The model is in {out}; use it with: rsaug synth --model {out}")
 
 
 def _phase(name: str | None) -> Any:
@@ -584,23 +491,3 @@ def _run(**options: Any) -> Run:
 def _given(**options: Any) -> dict[str, Any]:
     """What was given on the command line; the rest is the recipe's own."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _say(line: str) -> None:
-    """Print a line, in the first of several processes only."""
-    if os.environ.get("RANK", "0") == "0":
-        typer.echo(line)
-
-
-def _weights(packs: list[Pack], share: list[float] | None) -> np.ndarray:
-    """How often each example is drawn, (n,), not normalised."""
-    import numpy as np
-
-    if not share:
-        return np.ones(sum(map(len, packs)))
-    if len(share) != len(packs) or min(share) < 0 or not 0 < sum(share) < float("inf"):
-        raise InputError(
-            f"{len(packs)} folders need as many shares, none negative and not all 0; got {share}."
-        )
-    parts = [np.full(len(p), s / len(p)) for p, s in zip(packs, share, strict=True)]
-    return np.concatenate(parts)

@@ -48,7 +48,7 @@ def upscale(
     steps: editing.Steps = None,
     guidance: editing.Guidance = None,
     control_guidance: editing.ControlGuidance = None,
-    grain: editing.Grain = None,
+    grain: editing.Grain = 1.0,
     device: editing.Device = None,
 ) -> None:
     """Enlarge real images, with detail that fits them: averaged down, they are what they were.
