@@ -27,9 +27,10 @@ from torch import Tensor
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.modelfiles import ModelFile, digest_of, model_files
 from rsaug.optional import require
 from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
-from rsaug.pipelines.folders import read_index
+from rsaug.pipelines.folders import INDEX, read_index
 from rsaug.pipelines.guidance import Interval
 from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.lanes import Lanes, cores
@@ -144,7 +145,7 @@ class CRSDiffGenerator:
         settings: how tiles are made.
         style: image whose look is taken over, (1, 3, h, w) in [-1, 1].
         model: name of the model, for the record.
-        digest: SHA-256 of the model's files.
+        files: the model's files by their paths in its folder.
         device: where the networks work; they may wait elsewhere.
         acceleration: how they are run.
         workers: on a CPU, how many tiles are made at once; None for as many as there are cores.
@@ -156,13 +157,14 @@ class CRSDiffGenerator:
         settings: Settings,
         style: Tensor | None,
         model: str,
-        digest: str,
+        files: Mapping[str, ModelFile],
         device: torch.device,
         acceleration: Acceleration,
         workers: int | None = None,
     ) -> None:
         self.pipe, self.settings, self.style = pipe, settings, style
-        self.model, self.digest = model, digest
+        self.model, self.files = model, files
+        self.digest = digest_of({name: file.sha256 for name, file in files.items()})
         self.device, self.acceleration = device, acceleration
         self.lanes: Lanes | None = None
         self.batch_size = 8 if device.type == "cuda" else 1
@@ -331,6 +333,13 @@ class CRSDiffGenerator:
             # In it pieces of an image meet, which is more than another rounding.
             **({"vae_tiling": True} if self.acceleration.vae_tiling else {}),
             "versions": {name: version(name) for name in ("rsaug", "torch", "diffusers")},
+            "network": {
+                "architecture": "Latent diffusion with control adapters (CRS-Diff)",
+                "parameters": _parameters(self.pipe),
+                "artifact": "diffusers.DiffusionPipeline.save_pretrained",
+                "definition": INDEX,
+                "files": {name: asdict(file) for name, file in self.files.items()},
+            },
         }
 
     def seconds_per_tile(self, tile_size: int) -> float:
@@ -394,8 +403,8 @@ def load_generator(
         )
     settings = settings.resolved(pipe)
     pipe.scheduler = SCHEDULERS[str(settings.scheduler)].from_config(pipe.scheduler.config)
-    digest = folder_digest(folder)
-    return CRSDiffGenerator(pipe, settings, look, model, digest, where, acceleration, workers)
+    files = model_files(folder)
+    return CRSDiffGenerator(pipe, settings, look, model, files, where, acceleration, workers)
 
 
 def load_pipeline(
@@ -431,13 +440,13 @@ def load_pipeline(
 
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a model's weights and configurations."""
-    digest = hashlib.sha256()
-    files = [p for p in folder.rglob("*") if p.suffix in {".safetensors", ".json"} and p.is_file()]
-    for path in sorted(files):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return digest_of({name: file.sha256 for name, file in model_files(folder).items()})
+
+
+def _parameters(pipe: CRSDiffPipeline) -> int:
+    """How many numbers the networks of a pipeline were trained to."""
+    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    return sum(weight.numel() for network in networks for weight in network.parameters())
 
 
 def _is_trusted(library: str) -> bool:

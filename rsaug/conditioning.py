@@ -32,13 +32,23 @@ from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now, read_record_of
 from rsaug.scene import Scene
 from rsaug.scene_reader import read_scene, resolved, without_effect
-from rsaug.stac import ASSETS, Description, build_item, to_json, write_catalogue
+from rsaug.stac import ASSETS, ROAD_LABELS, Description, build_item, write_catalogue
+from rsaug.stac_extensions import COG, to_json
+from rsaug.stac_labels import (
+    LABEL_ROLES,
+    ROADS,
+    class_entry,
+    label_fields,
+    label_summaries,
+    road_counts,
+)
 from rsaug.stackfile import write_stack
+from rsaug.storage import AnyPath
 
 # On two cores a tile of 256 px takes about this long with all there is to make.
 _SECONDS_A_TILE = 0.2
 
-_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_LINEAGE = "Control maps and labels, drawn from map data; no model was used."
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +94,19 @@ def make_conditions_plan(
     folder.check()
     if earlier is None and folder.record.exists():
         earlier = read_record_of(ConditionsOptions, folder.record)
-    labels = read_class_set(options.labels) if options.labels else None
-    scene = read_scene(options, labels=labels)
+    here = options.fetched()
+    labels = read_class_set(here.labels) if here.labels else None
+    scene = read_scene(here, labels=labels)
     controls = scene.choose(listed(options.controls), SLOTS)
     channels = tuple(_channel(name) for name in listed(options.channels))
     if channels and scene.roads is None:
         raise InputError("Road channels need roads; name a layer of them with --roads.")
     if not (controls or labels):
         raise InputError("The layers are not enough for any control map; see the help.")
-    content = open_content(options.style, seed=options.seed) if options.style else None
+    content = open_content(here.style, seed=options.seed) if here.style else None
     notes = (*scene.notes, *without_effect(options, controls))
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
-    inputs = {name: file_sha256(path) for name, path in options.files().items()}
+    inputs = {name: file_sha256(path) for name, path in here.files().items()}
     tiles = scene.tiles(bare=True)
     created = earlier.created if earlier else None
     return ConditionsPlan(
@@ -132,8 +143,18 @@ def write_conditions(
     for note in plan.notes:
         on_note(note)
     folder = RunFolder(options.folder)
-    folder.open(_rooms(plan))
-    tiles = plan.tiles[: options.limit]
+    with folder.opened(_rooms(plan)):
+        return _fill(folder, plan, on_progress, on_note)
+
+
+def _fill(
+    folder: RunFolder,
+    plan: ConditionsPlan,
+    on_progress: Callable[[Progress], None],
+    on_note: Callable[[str], None],
+) -> RunReport:
+    """Write what is missing in a folder; arguments as for `write_conditions`."""
+    tiles = plan.tiles[: plan.options.limit]
     created = plan.created or now()
     write_whole(folder.record, _record(plan, created, len(tiles)).to_json())
     began, progress = time.monotonic(), Progress(len(tiles))
@@ -195,8 +216,26 @@ def _description(plan: ConditionsPlan) -> Description:
         f"Control maps and labels made from {source} by rsaug {__version__}.",
         ("control maps", "labels", "roads", "land cover", "training data"),
         _assets(plan),
-        {"rsaug:controls": list(plan.controls)},
+        _summaries(plan),
     )
+
+
+def _summaries(plan: ConditionsPlan) -> dict[str, Any]:
+    """What all tiles share."""
+    labels = plan.scene.labels
+    classes: list[tuple[str, ...]] = [ROADS] if plan.scene.roads is not None else []
+    classes += [] if labels is None else [labels.names]
+    return {
+        **({"rsaug:controls": list(plan.controls)} if plan.controls else {}),
+        **(label_summaries(classes, _tasks(plan)) if classes else {}),
+        "processing:lineage": [_LINEAGE],
+    }
+
+
+def _tasks(plan: ConditionsPlan) -> list[str]:
+    """What the labels are for: those of the label extension."""
+    has_numbers = any(channel.dtype.startswith("float") for channel in plan.channels)
+    return ["segmentation", *(["regression"] if has_numbers else [])]
 
 
 def _assets(plan: ConditionsPlan) -> dict[str, Mapping[str, Any]]:
@@ -207,15 +246,11 @@ def _assets(plan: ConditionsPlan) -> dict[str, Mapping[str, Any]]:
     if plan.scene.labels is not None:
         assets["labels"] = {
             "title": f"Classes of {plan.scene.labels.name}",
-            "type": _COG,
-            "roles": ["labels"],
+            "type": COG,
+            "roles": [*LABEL_ROLES],
             "data_type": "uint8",
             "classification:classes": [
-                {
-                    "value": entry.value,
-                    "name": entry.name,
-                    "color_hint": "".join(f"{band:02X}" for band in entry.colour),
-                }
+                class_entry(entry.value, entry.name, entry.colour)
                 for entry in plan.scene.labels.classes
             ],
         }
@@ -223,8 +258,8 @@ def _assets(plan: ConditionsPlan) -> dict[str, Mapping[str, Any]]:
         assets[channel.name] = {
             "title": channel.title,
             "description": channel.meaning,
-            "type": _COG,
-            "roles": ["labels"],
+            "type": COG,
+            "roles": [*LABEL_ROLES],
             "data_type": channel.dtype,
             "bands": [{"name": band} for band in channel.bands],
             **({"unit": channel.unit} if channel.unit else {}),
@@ -282,7 +317,10 @@ class _Writer:
             tile,
             self.folder,
             plan.options.name,
-            self._properties(tile, stack, mask, caption, metadata, key),
+            {
+                **self._properties(tile, stack, mask, caption, metadata, key),
+                **self._label_fields(mask, labels),
+            },
             files,
             _assets(plan),
         )
@@ -308,7 +346,26 @@ class _Writer:
             "rsaug:caption": caption,
             "rsaug:metadata": metadata.to_fields(),
             "rsaug:key": key,
+            "processing:lineage": _LINEAGE,
         }
+
+    def _label_fields(
+        self, mask: NDArray[np.uint8], labels: NDArray[np.uint8] | None
+    ) -> dict[str, Any]:
+        """Fields of the label extension; none where there is no label."""
+        scene, counts, texts = self.plan.scene, [], []
+        if scene.roads is not None:
+            counts.append(road_counts(float(mask.mean()), mask.size))
+            texts.append(f"{ROAD_LABELS} Asset mask.")
+        if labels is not None and scene.labels is not None:
+            by_value = np.bincount(labels.ravel(), minlength=256)
+            values = {entry.name: entry.value for entry in scene.labels.classes}
+            counts.append({name: int(by_value[values[name]]) for name in scene.labels.names})
+            texts.append(f"Classes of {scene.labels.name}, drawn from map data. Asset labels.")
+        if self.plan.channels:
+            names = ", ".join(channel.name for channel in self.plan.channels)
+            texts.append(f"Further maps of the roads. Assets {names}.")
+        return label_fields(" ".join(texts), counts, _tasks(self.plan)) if counts else {}
 
     def _stack(self, tile: Tile, stack: ControlStack, key: str) -> None:
         path = self.folder.conditions(tile.name)
@@ -324,7 +381,7 @@ class _Writer:
         what: str,
         key: str,
         bands: Sequence[str] | None = None,
-    ) -> Path:
+    ) -> AnyPath:
         path = self.folder.root / room / f"{tile.name}.tif"
         if read_key(path) != key:
             array = values if values.ndim == 3 else values[np.newaxis]
@@ -332,7 +389,7 @@ class _Writer:
             write_cog(path, array, tile, descriptions=names, tags=label_tags(what, key))
         return path
 
-    def _content(self, tile: Tile, rgb: NDArray[np.uint8], key: str) -> Path:
+    def _content(self, tile: Tile, rgb: NDArray[np.uint8], key: str) -> AnyPath:
         """Write a content image, which is a picture of another place or size, without a place."""
         path = self.folder.root / "content" / f"{tile.name}.png"
         write_whole(path, encode_png(np.moveaxis(rgb, 0, -1)))

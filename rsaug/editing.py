@@ -25,12 +25,14 @@ from rsaug.edit_plan import EditPlan
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
+from rsaug.marks import Marks
 from rsaug.progress import Progress
 from rsaug.provenance import Provenance, image_key, label_tags, read_key
 from rsaug.raster import write_cog
 from rsaug.rasterfile import without_place
 from rsaug.record import file_sha256, now
 from rsaug.stackfile import write_stack
+from rsaug.storage import AnyPath
 
 _ROAD, _BACKGROUND = CLASSES.index("road"), CLASSES.index("background")
 
@@ -108,17 +110,19 @@ def run_edits(
             "mask."
         )
     plan = replace(plan, controls=seen)
+    asked_for = plan.options
+    marks = Marks.of(None, asked_for.sign, asked_for.sign_key, asked_for.timestamp_url)
     folder = RunFolder(plan.options.out)
-    folder.open(["images", *_rooms(plan)])
-    write_whole(folder.record, _record(plan, editor, photos))
-    writer = _Writer(plan, editor, folder)
-    progress = Progress(len(photos))
-    on_progress(progress)
-    for photo in photos:
-        made = writer.write(photo, masks[photo.path.stem])
-        progress = replace(progress, made=progress.made + made, kept=progress.kept + (not made))
+    with folder.opened(["images", *_rooms(plan)]):
+        write_whole(folder.record, _record(plan, editor, photos, marks))
+        writer = _Writer(plan, editor, folder, marks)
+        progress = Progress(len(photos))
         on_progress(progress)
-    return progress
+        for photo in photos:
+            made = writer.write(photo, masks[photo.path.stem])
+            progress = replace(progress, made=progress.made + made, kept=progress.kept + (not made))
+            on_progress(progress)
+        return progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +133,13 @@ class _Writer:
         plan: What to edit.
         editor: What makes the pixels.
         folder: Where to write.
+        marks: Who signs, if anybody.
     """
 
     plan: EditPlan
     editor: Editor
     folder: RunFolder
+    marks: Marks
 
     def write(self, photo: Photo, mask: NDArray[np.bool_] | None) -> bool:
         """Edit one image; False if its result was there."""
@@ -145,11 +151,12 @@ class _Writer:
         basis = _digest(rgb, controls, mask, tile, fields)
         key = image_key(basis, seed, description)
         self._write_labels(name, tile, road, controls, mask, basis)
+        provenance = Provenance.of(description, key, seed, 0, source=photo.path.name)
         if _key_in(self.folder.image(name)) == key:
+            self.marks.sign(self.folder.image(name), provenance)
             return False
         made = self.editor.edit(Picture(rgb, controls, seed, fields, mask))
-        provenance = Provenance.of(description, key, seed, 0, source=photo.path.name)
-        write_cog(self.folder.image(name), made, tile, tags=provenance.tags(), xmp=provenance.xmp())
+        self.marks.write(self.folder.image(name), made, tile, provenance)
         return True
 
     def _write_labels(
@@ -226,7 +233,7 @@ def _describe(editor: Editor) -> dict[str, object]:
     return description
 
 
-def _key_in(path: Path) -> str | None:
+def _key_in(path: AnyPath) -> str | None:
     """Key of what a result was made from, also of one without a place; None if there is none."""
     with without_place():
         return read_key(path)
@@ -267,7 +274,7 @@ def _rooms(plan: EditPlan) -> list[str]:
     return [room for room, is_wanted in wanted.items() if is_wanted]
 
 
-def _record(plan: EditPlan, editor: Editor, photos: Sequence[Photo]) -> bytes:
+def _record(plan: EditPlan, editor: Editor, photos: Sequence[Photo], marks: Marks) -> bytes:
     """What was asked, read and used, as the bytes of ``run.json``."""
     options = plan.options
     made_by = {slot: each.made_by for slot, each in plan.extractors.items()}
@@ -290,4 +297,6 @@ def _record(plan: EditPlan, editor: Editor, photos: Sequence[Photo]) -> bytes:
         "controls": {name: made_by.get(name, "layers") for name in plan.controls},
         "generator": _describe(editor),
     }
+    if marks.signer is not None:
+        document["signing"] = marks.signer.describe()
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
-from rsaug.options import is_network, listed, split_name
+from rsaug.options import check_marks, is_network, listed, split_name
 
 FACTORS = (2, 4)
 """How many times a picture can be enlarged."""
@@ -122,6 +122,12 @@ class EditOptions:
         extractors: What reads a map off the image, by slot.
         date: Date to imitate; None for that of the image.
         seed: Seed of the run.
+        sign: File of the certificates that results are signed with.
+        sign_key: File of the private key; nothing of it is recorded.
+        timestamp_url: Timestamp authority that confirms when they were signed.
+
+    Raises:
+        InputError: for a certificate without a key or the other way round.
     """
 
     edit: Edit
@@ -140,6 +146,13 @@ class EditOptions:
     extractors: Mapping[str, str] = field(default_factory=dict)
     date: dt.date | None = None
     seed: int = 0
+    sign: str | None = None
+    sign_key: str | None = None
+    timestamp_url: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file."""
+        check_marks(None, self.sign, self.sign_key, self.timestamp_url)
 
     def chosen_controls(self, from_layers: Sequence[str]) -> tuple[str, ...]:
         """Names of the controls, in the order of the slots.

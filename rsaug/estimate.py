@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile
 from rsaug.raster import encode_cog
 from rsaug.requests import TileGenerator
+from rsaug.storage import entries
 from rsaug.synthesis import Plan
 
 _SAMPLE = 8
@@ -57,11 +56,12 @@ def estimate(plan: Plan, generator: TileGenerator) -> Estimate:
     tiles = plan.tiles[: options.limit]
     folder = RunFolder(options.folder)
     names = [item_name(tile.name, v) for tile in tiles for v in range(options.variants)]
-    present = sum(folder.item(name).exists() for name in names)
+    present = len({*names} & {*folder.item_names()})
     missing = len(names) - present
     seconds = generator.seconds_per_tile(options.tile_size) * missing if missing else 0.0
     raw = 3 * options.tile_size**2
-    image = _mean_size(folder.root / "images") or raw
+    sizes = [file.size for file in entries(folder.root / "images", ".tif")]
+    image = float(np.mean(sizes)) if sizes else raw
     drawn = np.mean([_drawn_bytes(plan, tile) for tile in _spread(tiles)])
     size = missing * (image + float(drawn) / options.variants)
     side_km = options.tile_size * options.gsd / 1000
@@ -76,8 +76,3 @@ def _drawn_bytes(plan: Plan, tile: Tile) -> int:
     """Size of a tile's mask and control maps."""
     mask, controls = plan.scene.controls(tile, plan.controls)
     return len(encode_cog(mask[np.newaxis], tile)) + len(encode_cog(controls.maps, tile))
-
-
-def _mean_size(folder: Path) -> float:
-    sizes = [path.stat().st_size for path in islice(folder.glob("*.tif"), 100)]
-    return float(np.mean(sizes)) if sizes else 0.0

@@ -9,19 +9,30 @@ import secrets
 from pathlib import Path
 
 from rsaug.errors import OutputError
+from rsaug.storage import AnyPath, place, write
 
 
-def write_whole(path: Path | str, content: bytes) -> None:
+def write_whole(path: AnyPath | str, content: bytes) -> None:
     """Write a file so that no reader, and no crash, ever sees a part of it.
 
     The content goes to a new file beside the target, to the disk, and only then under the target's
-    name.
+    name; in a store an object appears whole by itself.
 
     Raises:
         OutputError: if it cannot be written (disk full, no folder, no permission); the target is
             then as it was and nothing is left beside it.
     """
-    path = Path(path)
+    target = place(path)
+    try:
+        if isinstance(target, Path):
+            _write_here(target, content)
+        else:
+            write(target, content)
+    except OSError as error:
+        raise OutputError(_sentence(target, len(content), error)) from error
+
+
+def _write_here(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
@@ -29,15 +40,13 @@ def write_whole(path: Path | str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise OutputError(_sentence(path, len(content), error)) from error
     finally:
-        # Gone already when all went well; where it never came to be, the error above says why.
+        # Gone already when all went well; where it never came to be, the error says why.
         with contextlib.suppress(OSError):
             part.unlink()
 
 
-def _sentence(path: Path, size: int, error: OSError) -> str:
+def _sentence(path: AnyPath, size: int, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{path} could not be written: no space for its {size} bytes is left; make room."
     if error.errno == errno.EFBIG:

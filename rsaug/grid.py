@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -29,6 +28,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rsaug.errors import InputError
 from rsaug.rasterfile import driver_of, opened, without_place
+from rsaug.storage import AnyPath
 
 # An area must reach this far into a tile to touch it: edges that meet exactly, but for rounding,
 # are shared edges. In pixels.
@@ -83,7 +83,7 @@ class Tile:
         return cls(0, 0, GeoBox(shape, transform, OdcCRS(crs)))
 
     @classmethod
-    def from_raster(cls, path: Path | str) -> Tile:
+    def from_raster(cls, path: AnyPath | str) -> Tile:
         """The tile that covers a georeferenced raster file.
 
         Raises:

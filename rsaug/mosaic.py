@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,10 @@ from rasterio.windows import Window
 from rsaug.errors import OutputError
 from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile
+from rsaug.marks import Marks
 from rsaug.provenance import Provenance, label_tags, read_key
 from rsaug.rasterfile import driver_of, opened
+from rsaug.storage import AnyPath, publish
 
 NO_LABEL = 255
 """In the mosaic of the masks: where no tile was made."""
@@ -51,8 +55,12 @@ _LABEL = _Look(("road",), NO_LABEL, "MODE")
 
 
 def write_mosaics(
-    folder: RunFolder, tiles: Sequence[Tile], variants: int, description: Mapping[str, object]
-) -> list[Path]:
+    folder: RunFolder,
+    tiles: Sequence[Tile],
+    variants: int,
+    description: Mapping[str, object],
+    marks: Marks | None = None,
+) -> list[AnyPath]:
     """Mosaics of a run's images, one a variant, and of its road masks; those that are there stay.
 
     Args:
@@ -60,6 +68,7 @@ def write_mosaics(
         tiles: Its tiles; those without an image are left empty.
         variants: Images a tile.
         description: What the generator says of itself.
+        marks: How the images are marked; their mosaics are signed as well.
 
     Returns:
         The files: ``mosaic.tif``, ``mosaic_v1.tif``, ..., and ``mosaic_mask.tif``.
@@ -67,22 +76,26 @@ def write_mosaics(
     Raises:
         OutputError: if one cannot be written; nothing is left of it then.
     """
+    marks = marks or Marks()
     written = []
     for variant in range(variants):
         parts = [(tile, folder.image(item_name(tile.name, variant))) for tile in tiles]
         path = folder.mosaic(variant)
         key = _key(parts)
-        said = Provenance.of(description, key, 0, variant)
-        _write(path, parts, _IMAGE, key, said.tags(), said.xmp())
+        said = Provenance.of(marks.described(description), key, 0, variant)
+        sign = partial(marks.sign_large, provenance=said, name=path.name)
+        if marks.lack(path) or read_key(path) != key:
+            _write(path, parts, _IMAGE, said.tags(), said.xmp(), sign)
         written.append(path)
     masks = [(tile, folder.mask(tile.name)) for tile in tiles]
     key = _key(masks)
     tags = label_tags("Road mask: 1 road, 0 elsewhere, 255 where no tile was made.", key)
-    _write(folder.mosaic_mask, masks, _LABEL, key, tags, None)
+    if read_key(folder.mosaic_mask) != key:
+        _write(folder.mosaic_mask, masks, _LABEL, tags)
     return [*written, folder.mosaic_mask]
 
 
-def _key(parts: Sequence[tuple[Tile, Path]]) -> str:
+def _key(parts: Sequence[tuple[Tile, AnyPath]]) -> str:
     """Digest of the files of a mosaic, by what they were made from."""
     digest = hashlib.sha256()
     for tile, path in parts:
@@ -91,19 +104,18 @@ def _key(parts: Sequence[tuple[Tile, Path]]) -> str:
 
 
 def _write(
-    path: Path,
-    parts: Sequence[tuple[Tile, Path]],
+    path: AnyPath,
+    parts: Sequence[tuple[Tile, AnyPath]],
     look: _Look,
-    key: str,
     tags: Mapping[str, str],
-    xmp: str | None,
+    xmp: str | None = None,
+    sign: Callable[[Path], None] = lambda whole: None,
 ) -> None:
-    if read_key(path) == key:
-        return
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}.part"
-    rough, whole = (path.with_name(f".{path.name}.{name}-{mark}") for name in ("rough", "whole"))
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True):
+        with (
+            _workplace(path) as (rough, whole),
+            rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True),
+        ):
             _paste(rough, parts, look, tags, xmp)
             rasterio.shutil.copy(
                 rough,
@@ -116,19 +128,34 @@ def _write(
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS="1",
             )
-        _check_whole(whole)
-        whole.replace(path)
+            _check_whole(whole)
+            sign(whole)
+            publish(whole, path)
     except (rasterio.errors.RasterioError, rasterio.errors.RasterioIOError, OSError) as error:
         raise OutputError(f"{path} could not be written ({error}).") from error
-    finally:
-        for part in (rough, whole):
-            with contextlib.suppress(OSError):
-                part.unlink()
+
+
+@contextlib.contextmanager
+def _workplace(path: AnyPath) -> Iterator[tuple[Path, Path]]:
+    """Two files to write on the way to a mosaic, beside it if it is here; gone afterwards."""
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}.part"
+    with contextlib.ExitStack() as stack:
+        if isinstance(path, Path):
+            folder = path.parent
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rsaug-")))
+        rough, whole = (folder / f".{path.name}.{name}-{mark}" for name in ("rough", "whole"))
+        try:
+            yield rough, whole
+        finally:
+            for part in (rough, whole):
+                with contextlib.suppress(OSError):
+                    part.unlink()
 
 
 def _paste(
     path: Path,
-    parts: Sequence[tuple[Tile, Path]],
+    parts: Sequence[tuple[Tile, AnyPath]],
     look: _Look,
     tags: Mapping[str, str],
     xmp: str | None,
@@ -179,7 +206,7 @@ def _paste(
 
 
 def _write_mask(
-    dst: rasterio.io.DatasetWriter, parts: Sequence[tuple[Tile, Path]], corner: tuple[int, int]
+    dst: rasterio.io.DatasetWriter, parts: Sequence[tuple[Tile, AnyPath]], corner: tuple[int, int]
 ) -> None:
     """Say which pixels belong to a tile."""
     height, width = parts[0][0].shape
@@ -190,7 +217,7 @@ def _write_mask(
             dst.write_mask(inside, window=Window(left, top, width, height))
 
 
-def _read(parts: Sequence[tuple[Tile, Path]]) -> Iterator[tuple[Tile, np.ndarray | None]]:
+def _read(parts: Sequence[tuple[Tile, AnyPath]]) -> Iterator[tuple[Tile, np.ndarray | None]]:
     for tile, path in parts:
         driver = driver_of(path)
         if driver is None:

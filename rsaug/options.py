@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from rsaug.control_uses import Use, read_interval, read_uses
 from rsaug.errors import InputError
+from rsaug.storage import AnyPath, is_remote, place
 
 MOSAIC = "mosaic:"
 """Before a path that is a mosaic of georeferenced rasters rather than an image of its own."""
@@ -77,7 +78,10 @@ class SceneOptions:
     """Options that can name a file."""
 
     def files(self) -> dict[str, Path]:
-        """The files to read, by option; not what comes by network, or by the name of a table."""
+        """The files to read, by option; not what a server gives, or the name of a table stands for.
+
+        Those in a store or on the web are to be `fetched` first.
+        """
         given = {name: getattr(self, name) for name in self.paths}
         return {
             name: Path(split_name(value)[1])
@@ -102,7 +106,7 @@ class RunOptions(SceneOptions):
     Attributes:
         limit: How many tiles at most.
         all: Make every tile, however many.
-        out: Folder of the results; None for `name` in the working directory.
+        out: Folder of the results, here or in a store; None for `name` in the working directory.
 
     Raises:
         InputError: for a number that makes no run.
@@ -125,7 +129,7 @@ class RunOptions(SceneOptions):
     def name(self) -> str:
         """Name of the data set: that of its first layer without endings, and what is made."""
         first = next((value for name in self.paths if (value := getattr(self, name))), "tiles")
-        if "://" in first:
+        if "://" in first and is_network(first):
             table = parse_qs(urlsplit(first).query).get("table", ["query"])[0]
             stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in table)
         else:
@@ -133,9 +137,9 @@ class RunOptions(SceneOptions):
         return f"{stem}-{self.ending}"
 
     @property
-    def folder(self) -> Path:
-        """Folder of the results."""
-        return Path(self.name if self.out is None else self.out)
+    def folder(self) -> AnyPath:
+        """Folder of the results, here or in a store."""
+        return place(self.name if self.out is None else self.out)
 
     def with_paths(self, move: Callable[[str], str], base: Path) -> Self:
         """The options with every path moved; ``base`` is what they are relative to now."""
@@ -147,6 +151,19 @@ class RunOptions(SceneOptions):
             before, path, after = split_name(getattr(self, name))
             moved[name] = before + move(path) + after
         return replace(self, **moved)
+
+    def fetched(self) -> Self:
+        """The options with a copy here in place of every file to read that lies elsewhere.
+
+        Raises:
+            InputError: if one cannot be fetched.
+            MissingExtra: if the library for it is not installed.
+        """
+        from rsaug.fetching import fetch
+
+        read = replace(self, out=None)
+        moved = read.with_paths(lambda path: str(fetch(path)) if is_remote(path) else path, Path())
+        return replace(moved, out=self.out)
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,10 @@ class SynthOptions(RunOptions):
         compile: Whether they are compiled.
         offload: What of them is brought to the GPU at a time: ``model`` or ``layer``.
         vae_tiling: Whether images are decoded in pieces.
+        watermark: Name that is written into the pixels.
+        sign: File of the certificates that images are signed with.
+        sign_key: File of the private key; no more than its path is ever recorded.
+        timestamp_url: Timestamp authority that confirms when they were signed.
 
     Raises:
         InputError: for a number that makes no run, or where no roads are named.
@@ -218,6 +239,10 @@ class SynthOptions(RunOptions):
     compile: bool = False
     offload: str | None = None
     vae_tiling: bool = False
+    watermark: str | None = None
+    sign: str | None = None
+    sign_key: str | None = None
+    timestamp_url: str | None = None
 
     ending: ClassVar[str] = "synth"
     paths: ClassVar[tuple[str, ...]] = (*SceneOptions.paths, "style", "prompts")
@@ -240,6 +265,7 @@ class SynthOptions(RunOptions):
                 )
         if self.guidance_interval is not None:
             read_interval(self.guidance_interval)
+        check_marks(self.watermark, self.sign, self.sign_key, self.timestamp_url)
 
     def uses(self) -> dict[str, Use]:
         """How controls are to be used, of those that something is said of."""
@@ -260,6 +286,9 @@ class SynthOptions(RunOptions):
             before, path, after = split_name(value)
             regions.append(name + equals + before + move(path) + after)
         moved = replace(moved, control_region=tuple(regions))
+        # Not among the files to read: a key has no place in a list of hashes.
+        if self.sign is not None and self.sign_key is not None:
+            moved = replace(moved, sign=move(self.sign), sign_key=move(self.sign_key))
         if self.model != "default" and (base / self.model).is_dir():
             return replace(moved, model=move(self.model))
         return moved
@@ -305,6 +334,28 @@ class ConditionsOptions(RunOptions):
         return super()._is_file(name, value)
 
 
+def check_marks(
+    watermark: str | None, sign: str | None, sign_key: str | None, timestamp_url: str | None
+) -> None:
+    """Check what can be checked of options that mark images, without a file.
+
+    Raises:
+        InputError: for a watermark without a name, a certificate without a key or the other way
+            round, or a timestamp without either.
+    """
+    if watermark is not None and not watermark.strip():
+        raise InputError("A watermark needs a name; give a text with --watermark.")
+    if (sign is None) != (sign_key is None):
+        raise InputError(
+            "To sign, a certificate and its key are needed; give --sign and --sign-key."
+        )
+    for path in (sign, sign_key):
+        if path is not None and is_remote(path):
+            raise InputError(f"{path} is far away; certificates and keys are read here alone.")
+    if timestamp_url is not None and sign is None:
+        raise InputError("Only signatures are given a time; give --sign with --timestamp-url.")
+
+
 def listed(names: str | None) -> tuple[str, ...]:
     """Names in a text that separates them by commas."""
     return tuple(name.strip() for name in (names or "").split(",") if name.strip())
@@ -316,8 +367,9 @@ def is_box(aoi: str) -> bool:
 
 
 def is_network(spec: str) -> bool:
-    """Whether a layer comes from a server rather than from a file."""
-    return "://" in spec or spec == "osm" or spec.startswith(("osm:", "osm|"))
+    """Whether a layer comes from a server of features rather than from a file, near or far."""
+    live = spec == "osm" or spec.startswith(("osm:", "osm|"))
+    return live or ("://" in spec and not is_remote(spec))
 
 
 def split_name(value: str) -> tuple[str, str, str]:

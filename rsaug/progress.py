@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from rsaug.storage import AnyPath
 
 MANY_TILES = 500
 """More tiles than this are not made unless they are asked for."""
@@ -46,13 +47,13 @@ class RunReport:
         mosaics: Files of all images, and of all masks, as one.
     """
 
-    folder: Path
+    folder: AnyPath
     tiles: int
     progress: Progress
     strangers: int
     seconds: float
     failed: Mapping[str, str] = field(default_factory=dict)
-    mosaics: tuple[Path, ...] = ()
+    mosaics: tuple[AnyPath, ...] = ()
 
 
 def in_words(seconds: float) -> str:

@@ -11,8 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
@@ -25,6 +24,7 @@ from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
 from rsaug.rasterfile import driver_of, opened
+from rsaug.storage import AnyPath
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a trained model."""
@@ -36,11 +36,13 @@ EDITED_SOURCE_TYPE = (
 
 SOFTWARE = f"rsaug {__version__}"
 
-VOLATILE = ("model", "device", "dtype", "acceleration", "versions")
+VOLATILE = ("model", "network", "device", "dtype", "acceleration", "versions")
 """What a generator says of itself that a finished tile is kept in spite of: where it ran, and what
-its weights, which count by their hash, are called."""
+its weights, which count by their hash, are called and consist of."""
 
 _KEY_TAG = "RSAUG_KEY"
+_HEAD_BYTES = 4 << 20
+"""Of a file in a store, more than the tags of a cloud-optimized file take."""
 _GENERATED = (
     "Synthetic image, made by a generative model from map data; not a photograph of this place."
 )
@@ -62,6 +64,8 @@ class Provenance:
         prompt: Text the model was given; empty for none.
         software: Name and version of the program.
         source: Name of the real image that was edited; empty for one made from map data alone.
+        watermark: What `rsaug.watermark.watermark_id` says of the one in its pixels; empty for
+            none.
     """
 
     key: str
@@ -72,6 +76,7 @@ class Provenance:
     prompt: str = ""
     software: str = SOFTWARE
     source: str = ""
+    watermark: str = ""
 
     @classmethod
     def of(
@@ -91,6 +96,7 @@ class Provenance:
             variant=variant,
             prompt=str(description.get("prompt") or ""),
             source=source,
+            watermark=str(description.get("watermark") or ""),
         )
 
     @property
@@ -111,7 +117,11 @@ class Provenance:
             "RSAUG_VARIANT": str(self.variant),
             _KEY_TAG: self.key,
         }
-        more = {"RSAUG_PROMPT": self.prompt, "RSAUG_SOURCE": self.source}
+        more = {
+            "RSAUG_PROMPT": self.prompt,
+            "RSAUG_SOURCE": self.source,
+            "RSAUG_WATERMARK": self.watermark,
+        }
         return tags | {name: text for name, text in more.items() if text}
 
     @classmethod
@@ -129,9 +139,14 @@ class Provenance:
                 prompt=tags.get("RSAUG_PROMPT", ""),
                 software=tags["TIFFTAG_SOFTWARE"],
                 source=tags.get("RSAUG_SOURCE", ""),
+                watermark=tags.get("RSAUG_WATERMARK", ""),
             )
         except (KeyError, ValueError):
             return None
+
+    def facts(self) -> dict[str, str | int]:
+        """The provenance as JSON; what is empty is left out."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
 
     def xmp(self) -> str:
         """The provenance as an XMP packet (Adobe XMP, part 1: RDF/XML with attributes)."""
@@ -167,7 +182,7 @@ def label_tags(what: str, key: str) -> dict[str, str]:
     }
 
 
-def read_provenance(path: Path | str) -> Provenance | None:
+def read_provenance(path: AnyPath | str) -> Provenance | None:
     """What made an image; None when it does not say that it is synthetic and by what.
 
     Raises:
@@ -176,7 +191,7 @@ def read_provenance(path: Path | str) -> Provenance | None:
     return Provenance.from_tags(_read_tags(path))
 
 
-def read_key(path: Path | str) -> str | None:
+def read_key(path: AnyPath | str) -> str | None:
     """Key of what a file of ours was made from; None for another file or none at all."""
     try:
         return _read_tags(path).get(_KEY_TAG)
@@ -184,7 +199,7 @@ def read_key(path: Path | str) -> str | None:
         return None
 
 
-def read_xmp(path: Path | str) -> str | None:
+def read_xmp(path: AnyPath | str) -> str | None:
     """The XMP packet of an image; None where there is none.
 
     Raises:
@@ -195,12 +210,12 @@ def read_xmp(path: Path | str) -> str | None:
     return "".join(f"{name}={value}" for name, value in found.items()) or None
 
 
-def _read_tags(path: Path | str, ns: str | None = None) -> dict[str, str]:
+def _read_tags(path: AnyPath | str, ns: str | None = None) -> dict[str, str]:
     driver = driver_of(path)
     if driver is None:
         raise InputError(f"{path} cannot be read as a raster; check the name and the format.")
     try:
-        with opened(path, driver) as src:
+        with opened(path, driver, _HEAD_BYTES) as src:
             return dict(src.tags(ns=ns))
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster ({error}).") from error

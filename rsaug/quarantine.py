@@ -7,10 +7,12 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rsaug.errors import OutputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder
+from rsaug.storage import entries, read
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,18 @@ def put_aside(folder: RunFolder, item: str, error: BaseException) -> str:
         "trace": "".join(traceback.format_exception(error)),
     }
     text = json.dumps(note, indent=2, ensure_ascii=False)
-    folder.quarantine.mkdir(exist_ok=True)
+    if isinstance(folder.quarantine, Path):
+        folder.quarantine.mkdir(exist_ok=True)
     write_whole(folder.quarantined(item), f"{text}\n".encode())
     return reason
 
 
 def failures(folder: RunFolder) -> Iterator[Failure]:
     """What could not be made in a folder, by name."""
-    for path in sorted(folder.quarantine.glob("*.json")):
+    for file in entries(folder.quarantine, ".json"):
         try:
-            note = json.loads(path.read_text(encoding="utf-8"))
+            note = json.loads(read(folder.quarantine / file.name))
             yield Failure(str(note["item"]), str(note["reason"]), str(note["time"]))
         except (OSError, ValueError, KeyError, TypeError):
-            yield Failure(path.stem, "unknown: the note of it cannot be read", "")
+            item = file.name.removesuffix(".json")
+            yield Failure(item, "unknown: the note of it cannot be read", "")

@@ -18,6 +18,7 @@ from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.grid import Tile
 from rsaug.rasterfile import driver_of, opened, without_place
+from rsaug.storage import AnyPath
 
 IMAGE_FORMATS = "GeoTIFF, Erdas Imagine, JPEG 2000, PNG, JPEG and WebP"
 
@@ -25,7 +26,7 @@ _MAX_BLOCK = 512
 
 
 def write_cog(
-    path: Path | str,
+    path: AnyPath | str,
     array: NDArray[np.generic],
     tile: Tile | None,
     *,
@@ -123,7 +124,7 @@ def _block_size(rows: int, cols: int) -> int:
 
 
 @contextmanager
-def open_image(path: Path | str) -> Iterator[rasterio.DatasetReader]:
+def open_image(path: AnyPath | str) -> Iterator[rasterio.DatasetReader]:
     """An image to read from, with or without a place on Earth.
 
     Raises:
@@ -131,7 +132,8 @@ def open_image(path: Path | str) -> Iterator[rasterio.DatasetReader]:
     """
     driver = driver_of(path)
     if driver is None:
-        why = f"it is none of {IMAGE_FORMATS}" if Path(path).is_file() else "there is no such file"
+        is_there = (Path(path) if isinstance(path, str) else path).is_file()
+        why = f"it is none of {IMAGE_FORMATS}" if is_there else "there is no such file"
         raise InputError(f"{path} cannot be read as an image: {why}.")
     try:
         with without_place(), opened(path, driver) as src:
@@ -140,7 +142,7 @@ def open_image(path: Path | str) -> Iterator[rasterio.DatasetReader]:
         raise InputError(f"{path} cannot be read as an image ({error}).") from error
 
 
-def read_rgb(path: Path | str) -> NDArray[np.uint8]:
+def read_rgb(path: AnyPath | str) -> NDArray[np.uint8]:
     """The first three bands of an image, uint8 (3, rows, cols).
 
     Raises:

@@ -15,6 +15,9 @@ from types import MappingProxyType
 
 import rasterio
 import rasterio.errors
+from rasterio.io import MemoryFile
+
+from rsaug.storage import AnyPath, read
 
 RASTERS: Mapping[bytes, str] = MappingProxyType(
     {
@@ -36,20 +39,37 @@ IMAGES: Mapping[bytes, str] = MappingProxyType(
 _ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 
 
-def driver_of(path: Path | str, formats: Mapping[bytes, str] = IMAGES) -> str | None:
+def driver_of(path: AnyPath | str, formats: Mapping[bytes, str] = IMAGES) -> str | None:
     """GDAL's driver for a file, by its first bytes; None for one of no such format, or none."""
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(16)
+        start = read(Path(path) if isinstance(path, str) else path, 16)
     except OSError:
         return None
     return next((name for magic, name in formats.items() if start.startswith(magic)), None)
 
 
 @contextmanager
-def opened(path: Path | str, driver: str, **options: int) -> Iterator[rasterio.DatasetReader]:
-    """A raster to read from, by the driver that `driver_of` found; errors are GDAL's own."""
-    with rasterio.Env(**_ALONE), rasterio.open(path, driver=driver, **options) as src:
+def opened(
+    path: AnyPath | str, driver: str, head: int | None = None, **options: int
+) -> Iterator[rasterio.DatasetReader]:
+    """A raster to read from, by the driver that `driver_of` found; errors are GDAL's own.
+
+    Of a store all of the file is read first, or its first ``head`` bytes where no pixels are
+    wanted, and GDAL does not know where from.
+    """
+    if isinstance(path, str | Path):
+        with rasterio.Env(**_ALONE), rasterio.open(path, driver=driver, **options) as src:
+            yield src
+        return
+    try:
+        content = read(path, head)
+    except OSError as error:
+        raise rasterio.errors.RasterioIOError(str(error)) from error
+    with (
+        rasterio.Env(**_ALONE),
+        MemoryFile(content) as memory,
+        memory.open(driver=driver, **options) as src,
+    ):
         yield src
 
 

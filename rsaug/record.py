@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from rsaug import __version__
 from rsaug.errors import InputError
 from rsaug.options import RunOptions, SynthOptions, is_box
+from rsaug.storage import AnyPath, is_remote, place, read
 
 Options = TypeVar("Options", bound=RunOptions)
 
@@ -44,6 +45,7 @@ _DECIDING = (
     "seamless",
     "overlap",
     "vae_tiling",
+    "watermark",
     "seed",
 )
 _REAL = {"gsd", "guidance", "control_guidance", "guidance_rescale", "style_strength", "grain"}
@@ -71,7 +73,7 @@ class Record(Generic[Options]):
         """The record as it is written into the folder of the results."""
         folder = self.options.folder.resolve()
         moved = replace(self.options, out=str(folder)).with_paths(
-            lambda path: _relative(Path(path).resolve(), folder), Path()
+            lambda path: _relative(path, folder), Path()
         )
         document = {
             "software": f"rsaug {__version__}",
@@ -104,14 +106,14 @@ class Record(Generic[Options]):
 
 
 def read_record(
-    path: Path | str, overrides: Mapping[str, Any] | None = None
+    path: AnyPath | str, overrides: Mapping[str, Any] | None = None
 ) -> Record[SynthOptions]:
     """The record of a run of ``rsaug synth``; see `read_record_of`."""
     return read_record_of(SynthOptions, path, overrides)
 
 
 def read_record_of(
-    kind: type[Options], path: Path | str, overrides: Mapping[str, Any] | None = None
+    kind: type[Options], path: AnyPath | str, overrides: Mapping[str, Any] | None = None
 ) -> Record[Options]:
     """The record in a ``run.json``, or in a hand-written file that has at least ``options``.
 
@@ -123,9 +125,9 @@ def read_record_of(
     Raises:
         InputError: if the file is missing, no JSON or not of this form.
     """
-    path = Path(path)
+    path = place(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as the record of a run ({error}).") from error
     given = document.get("options") if isinstance(document, dict) else None
@@ -133,7 +135,8 @@ def read_record_of(
         raise InputError(f"{path} is no record of a run: it has no 'options'.")
     options = _options(kind, path, given)
     folder = path.resolve().parent
-    options = options.with_paths(lambda file: _near(folder / file), folder)
+    base = folder if isinstance(folder, Path) else Path()
+    options = options.with_paths(lambda file: _located(file, folder), base)
     if overrides:
         options = replace(options, **overrides)
     return Record(
@@ -173,7 +176,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _options(kind: type[Options], path: Path, given: Mapping[str, Any]) -> Options:
+def _options(kind: type[Options], path: AnyPath, given: Mapping[str, Any]) -> Options:
     """Options from JSON, their types checked."""
     hints = {name: hint for name, hint in get_type_hints(kind).items() if name in _fields(kind)}
     values = dict(given)
@@ -204,7 +207,7 @@ def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, dt.date) else value
 
 
-def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:
+def _texts(path: AnyPath, name: str, value: object) -> tuple[str, ...]:
     if not (isinstance(value, list) and all(isinstance(text, str) for text in value)):
         raise InputError(
             f"{path} has {value!r} for the option {name!r}; a list of texts is needed."
@@ -212,7 +215,7 @@ def _texts(path: Path, name: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _date(path: Path, text: str) -> dt.date:
+def _date(path: AnyPath, text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError as error:
@@ -224,14 +227,26 @@ def _dictionary(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative(path: str, folder: AnyPath) -> str:
+    """A path as it is written into a record in a folder: as seen from there, if that is here."""
+    if path == str(folder):
+        return "."
+    if is_remote(path):
+        return path
+    here = Path(path).resolve()
+    if not isinstance(folder, Path):
+        return str(here)
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        return Path(os.path.relpath(here, folder)).as_posix()
     except ValueError:  # on another drive
-        return path.as_posix()
+        return here.as_posix()
 
 
-def _near(path: Path) -> str:
-    """A path relative to the working directory where it lies under it, else absolute."""
-    path, here = path.resolve(), Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def _located(path: str, folder: AnyPath) -> str:
+    """A path from a record in a folder: relative to the working directory where it lies below."""
+    if is_remote(path):
+        return path
+    if not isinstance(folder, Path):
+        return str(folder) if path == "." else path
+    found, here = (folder / path).resolve(), Path.cwd()
+    return str(found.relative_to(here) if found.is_relative_to(here) else found)

@@ -82,7 +82,10 @@ class TileGenerator(Protocol):
         """Everything besides a request that decides its image, JSON-able.
 
         Understood are ``model``, ``weights_sha256``, ``prompt``, ``date``, ``steps``, ``guidance``,
-        ``control_guidance``, ``guidance_interval`` and ``scheduler``; see also
+        ``control_guidance``, ``guidance_interval`` and ``scheduler``; ``device``, ``dtype`` and
+        ``versions`` of libraries by name; and ``network``, which may have its ``architecture``,
+        number of ``parameters``, kind of ``artifact``, ``sha256`` and ``size`` of its ``files`` by
+        their paths, and which of these is its ``definition``. See also
         `rsaug.provenance.VOLATILE`.
         """
 

@@ -1,13 +1,15 @@
 """What a run made, as a STAC catalogue: items, a collection and a table of the items.
 
-STAC 1.1 with the extensions projection 2, file 2.1, classification 2 and processing 1.2. No STAC
-field says that an image is synthetic, so ``rsaug:synthetic`` and IPTC's digital source type do.
+STAC 1.1 with the extensions of `rsaug.stac_extensions`. No STAC field says that an image is
+synthetic, so ``rsaug:synthetic`` and IPTC's digital source type do.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
+import posixpath
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,44 +25,77 @@ from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile, to_lonlat
 from rsaug.provenance import DIGITAL_SOURCE_TYPE, Provenance
-
-STAC_VERSION = "1.1.0"
-_EXTENSIONS = [
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-]
-_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-_PARQUET = "application/vnd.apache.parquet"
-_JSON = "application/json"
+from rsaug.stac_extensions import (
+    COG,
+    GEOJSON,
+    JSON,
+    PARQUET,
+    STAC_VERSION,
+    file_fields,
+    to_json,
+    used_extensions,
+)
+from rsaug.stac_labels import (
+    LABEL_ROLES,
+    ROADS,
+    SPLIT,
+    class_entry,
+    label_fields,
+    label_summaries,
+    road_counts,
+    training_links,
+)
+from rsaug.stac_model import RGB, model_link, software
+from rsaug.storage import AnyPath
 
 ASSETS: Mapping[str, Mapping[str, Any]] = {
     "image": {
         "title": "Synthetic image",
-        "type": _COG,
+        "type": COG,
         "roles": ["data"],
         "data_type": "uint8",
-        "bands": [{"name": name} for name in ("red", "green", "blue")],
+        "bands": [{"name": name} for name in RGB],
     },
     "mask": {
         "title": "Road mask",
-        "type": _COG,
-        "roles": ["labels"],
+        "type": COG,
+        "roles": [*LABEL_ROLES],
         "data_type": "uint8",
         "classification:classes": [
-            {"value": 0, "name": "background", "description": "no road"},
-            {"value": 1, "name": "road", "description": "surface of a road"},
+            class_entry(value, name, description=meaning)
+            for value, (name, meaning) in enumerate(
+                zip(ROADS, ("no road", "surface of a road"), strict=True)
+            )
         ],
     },
     "conditions": {
         "title": "Control maps",
-        "type": _COG,
+        "type": COG,
         "roles": ["metadata"],
         "data_type": "float32",
         "bands": [{"name": name} for name in CHANNEL_NAMES],
     },
 }
+"""What is said of the files of a tile, by the names of the assets."""
+
+IMAGE_ASSETS: Mapping[str, Mapping[str, Any]] = {
+    **ASSETS,
+    "image": {**ASSETS["image"], "ml-aoi:role": "feature", "ml-aoi:reference-grid": True},
+    "mask": {
+        **ASSETS["mask"],
+        "roles": [*LABEL_ROLES, "labels-training"],
+        "ml-aoi:role": "label",
+    },
+}
+"""The same of those of an image to learn from."""
+
+_ITEMS_AT_ONCE = 500
+"""How many items are held in memory when the table of them is written, or a tenth of all."""
+
+ROAD_LABELS = (
+    "Road mask: 1 where the centre of the pixel lies on the surface of a road, 0 elsewhere. Drawn "
+    "from the centrelines and widths of mapped roads."
+)
 
 
 def make_item(
@@ -73,6 +108,7 @@ def make_item(
     date: str | None,
     controls: Sequence[str],
     road_fraction: float,
+    generator: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The STAC item of an image whose files are in the folder.
 
@@ -86,6 +122,7 @@ def make_item(
         date: Date that the image imitates, ISO 8601.
         controls: Names of the control maps that were given.
         road_fraction: Share of the tile that is road.
+        generator: What the generator says of itself.
     """
     name = item_name(tile.name, provenance.variant)
     files = {
@@ -104,11 +141,21 @@ def make_item(
         "rsaug:model": provenance.model,
         "rsaug:weights_sha256": provenance.weights_sha256,
         "rsaug:prompt": provenance.prompt,
+        **({"rsaug:watermark": provenance.watermark} if provenance.watermark else {}),
         "rsaug:controls": list(controls),
         "rsaug:road_fraction": round(road_fraction, 6),
         "rsaug:key": provenance.key,
+        "ml-aoi:split": SPLIT,
+        **label_fields(
+            f"{ROAD_LABELS} The image was made to show these roads; for training.",
+            [road_counts(road_fraction, tile.shape[0] * tile.shape[1])],
+        ),
+        "processing:lineage": f"Synthetic image, made by the model {provenance.model} from the "
+        f"control maps {', '.join(controls)}; mask and control maps were drawn from map data.",
+        "processing:software": software(generator),
     }
-    return build_item(name, tile, folder, collection, properties, files, ASSETS)
+    links = [*model_link(generator, "../model.json"), *training_links(name)]
+    return build_item(name, tile, folder, collection, properties, files, IMAGE_ASSETS, links)
 
 
 def build_item(
@@ -117,8 +164,9 @@ def build_item(
     folder: RunFolder,
     collection: str,
     properties: Mapping[str, Any],
-    files: Mapping[str, Path],
+    files: Mapping[str, AnyPath],
     assets: Mapping[str, Mapping[str, Any]],
+    links: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The STAC item of a tile's files.
 
@@ -127,15 +175,16 @@ def build_item(
         tile: Where it is.
         folder: Holds the files.
         collection: Name of the collection.
-        properties: What is said of it besides place, pixel size and software.
+        properties: What is said of it besides place, pixel size and version of rsaug.
         files: The files by name of asset.
         assets: What is said of each asset, at least of those in ``files``.
+        links: Links besides those to the collection.
     """
     outline = _outline(tile)
-    return {
+    item = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": _EXTENSIONS,
+        "stac_extensions": [],
         "id": name,
         "collection": collection,
         "geometry": shapely.geometry.mapping(outline),
@@ -143,22 +192,26 @@ def build_item(
         "properties": {
             "gsd": round(tile.gsd_m, 6),
             **_projection(tile),
-            "processing:software": {"rsaug": __version__},
+            "processing:software": software({}),
             **properties,
         },
         "links": [
-            {"rel": rel, "href": "../collection.json", "type": _JSON}
-            for rel in ("root", "parent", "collection")
+            *(
+                {"rel": rel, "href": "../collection.json", "type": JSON}
+                for rel in ("root", "parent", "collection")
+            ),
+            *links,
         ],
         "assets": {
             asset: {
-                "href": f"../{path.relative_to(folder.root).as_posix()}",
+                "href": folder.href(path),
                 **assets[asset],
-                **_file_fields(path),
+                **file_fields(path),
             }
             for asset, path in files.items()
         },
     }
+    return item | {"stac_extensions": used_extensions(item)}
 
 
 @dataclass(frozen=True)
@@ -171,6 +224,7 @@ class Description:
         keywords: To find it by.
         assets: What is said of the assets of its items.
         summaries: Properties that all items share.
+        generator: What the generator says of itself; nothing where there is none.
     """
 
     title: str
@@ -178,18 +232,25 @@ class Description:
     keywords: tuple[str, ...]
     assets: Mapping[str, Mapping[str, Any]]
     summaries: Mapping[str, Any] = field(default_factory=dict)
+    generator: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_images(cls, title: str, source: str) -> Description:
+    def of_images(cls, title: str, source: str, generator: Mapping[str, Any]) -> Description:
         """Of a run of ``rsaug synth`` on the roads of the file ``source``."""
+        summaries: dict[str, Any] = {
+            "rsaug:synthetic": [True],
+            "ml-aoi:split": [SPLIT],
+            **label_summaries([ROADS]),
+        }
         return cls(
             title,
             f"Synthetic aerial images with exact road labels, made from {source} by rsaug "
             f"{__version__}. They are not photographs: nothing but the mapped features is where it "
             "is on the ground.",
             ("synthetic", "aerial imagery", "roads", "training data"),
-            ASSETS,
-            {"rsaug:synthetic": [True]},
+            IMAGE_ASSETS,
+            summaries,
+            generator,
         )
 
 
@@ -211,19 +272,20 @@ def write_catalogue(folder: RunFolder, names: Sequence[str], about: Description)
 
 def make_collection(items: Iterable[Mapping[str, Any]], about: Description) -> dict[str, Any]:
     """The STAC collection over items; arguments as for `write_catalogue`."""
-    boxes, times, codes, gsds, names = [], [], set(), set(), []
+    boxes, times, codes, gsds, versions, names = [], [], set(), set(), set(), []
     for item in items:
         boxes.append(item["bbox"])
         times.append(item["properties"]["datetime"])
         codes.add(item["properties"]["proj:code"])
         gsds.add(item["properties"]["gsd"])
+        versions.add(json.dumps(item["properties"]["processing:software"]))
         names.append(item["id"])
     west, south, east, north = np.array(boxes).T
     extent = [west.min(), south.min(), east.max(), north.max()]
-    return {
+    collection = {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": _EXTENSIONS,
+        "stac_extensions": [],
         "id": about.title,
         "title": about.title,
         "description": about.text,
@@ -235,7 +297,8 @@ def make_collection(items: Iterable[Mapping[str, Any]], about: Description) -> d
         },
         "summaries": {
             "gsd": sorted(gsds),
-            "proj:code": sorted(codes - {None}),
+            **({"proj:code": known} if (known := sorted(codes - {None})) else {}),
+            "processing:software": [json.loads(text) for text in sorted(versions)],
             **about.summaries,
         },
         "item_assets": about.assets,
@@ -243,26 +306,23 @@ def make_collection(items: Iterable[Mapping[str, Any]], about: Description) -> d
             "manifest": {
                 "href": "./manifest.parquet",
                 "title": "The items as a table",
-                "type": _PARQUET,
+                "type": PARQUET,
                 "roles": ["collection-mirror"],
             },
             "run": {
                 "href": "./run.json",
                 "title": "How to make it again",
-                "type": _JSON,
+                "type": JSON,
                 "roles": ["metadata"],
             },
         },
         "links": [
-            {"rel": "root", "href": "./collection.json", "type": _JSON},
-            *({"rel": "item", "href": f"./items/{name}.json", "type": _JSON} for name in names),
+            {"rel": "root", "href": "./collection.json", "type": JSON},
+            *model_link(about.generator, "./model.json"),
+            *({"rel": "item", "href": f"./items/{name}.json", "type": GEOJSON} for name in names),
         ],
     }
-
-
-def to_json(document: Mapping[str, Any], indent: int | None = None) -> bytes:
-    """A document as it is written."""
-    return (json.dumps(document, indent=indent, ensure_ascii=False) + "\n").encode()
+    return collection | {"stac_extensions": used_extensions(collection)}
 
 
 def _write_manifest(folder: RunFolder, names: Sequence[str], collection: Mapping[str, Any]) -> None:
@@ -270,23 +330,27 @@ def _write_manifest(folder: RunFolder, names: Sequence[str], collection: Mapping
     from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
 
     rows = (_seen_from_root(item) for item in folder.items([*names]))
-    part = folder.manifest.with_name(f".{folder.manifest.name}.part")
     # The links to thousands of items would be repeated in the header.
     header = {**collection, "links": []}
     try:
-        to_parquet(parse_stac_items_to_arrow(rows), part, collections={header["id"]: header})
-        write_whole(folder.manifest, part.read_bytes())
-    except OutputError:
-        raise
+        # It is written to a path of this machine only, which that of a store is not.
+        with tempfile.TemporaryDirectory(prefix="rsaug-") as place:
+            chunks, table = Path(place) / "chunks", Path(place) / folder.manifest.name
+            chunks.mkdir()
+            # At most ten: they are read in the order of their names, where 10 is before 2.
+            size = max(_ITEMS_AT_ONCE, math.ceil(len(names) / 10))
+            batches = parse_stac_items_to_arrow(rows, size, "ChunksToDisk", chunks)
+            to_parquet(batches, table, collections={header["id"]: header})
+            content = table.read_bytes()
     except OSError as error:
         raise OutputError(f"{folder.manifest} could not be written ({error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder.manifest, content)
 
 
 def _seen_from_root(item: dict[str, Any]) -> dict[str, Any]:
+    """An item with paths as seen from the folder of the run, one above that of the items."""
     for entry in (*item["assets"].values(), *item["links"]):
-        entry["href"] = entry["href"].replace("../", "./", 1)
+        entry["href"] = f"./{posixpath.normpath('items/' + entry['href'])}"
     return item
 
 
@@ -308,13 +372,4 @@ def _projection(tile: Tile) -> dict[str, Any]:
         "proj:shape": list(tile.shape),
         "proj:transform": [float(value) for value in list(tile.transform)[:6]],
         "proj:bbox": [round(float(edge), 6) for edge in tile.bounds],
-    }
-
-
-def _file_fields(path: Path) -> dict[str, Any]:
-    """Fields of the file extension; the checksum is a multihash: 0x12 SHA-256, 0x20 bytes long."""
-    content = path.read_bytes()
-    return {
-        "file:size": len(content),
-        "file:checksum": f"1220{hashlib.sha256(content).hexdigest()}",
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -11,10 +10,11 @@ from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack, band_tags
 from rsaug.errors import InputError
 from rsaug.grid import Tile
 from rsaug.raster import open_image, write_cog
+from rsaug.storage import AnyPath
 
 
 def write_stack(
-    path: Path | str,
+    path: AnyPath | str,
     stack: ControlStack,
     tile: Tile | None,
     tags: Mapping[str, str] | None = None,
@@ -47,7 +47,7 @@ def write_stack(
     )
 
 
-def read_stack(path: Path | str) -> ControlStack:
+def read_stack(path: AnyPath | str) -> ControlStack:
     """The stack in a file that `write_stack` wrote.
 
     Raises:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rsaug.errors import InputError
 from rsaug.folder import ROOMS, RunFolder
 from rsaug.progress import in_words
 from rsaug.quarantine import Failure, failures
+from rsaug.storage import AnyPath, entries, read
 
 _RATE_OF = 50
 """The speed is that of so many images, the last ones."""
@@ -71,7 +71,7 @@ class Status:
         return "\n".join(lines)
 
 
-def read_status(root: Path, now: float) -> Status:
+def read_status(root: AnyPath, now: float) -> Status:
     """How far the run in a folder is.
 
     Args:
@@ -83,7 +83,7 @@ def read_status(root: Path, now: float) -> Status:
     """
     folder = RunFolder(root)
     try:
-        record = json.loads(folder.record.read_text(encoding="utf-8"))
+        record = json.loads(read(folder.record))
         images = int(record["images"])
         model = str(record["generator"].get("model", "unknown"))
         created = str(record["created"])
@@ -91,9 +91,10 @@ def read_status(root: Path, now: float) -> Status:
         raise InputError(f"{root} has no run.json, so it is not the folder of a run.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder.record} is no record of rsaug synth ({error!r}).") from error
-    names = sorted(path.stem for path in (root / "items").glob("*.json"))
+    files = folder.item_files()
+    names = [file.name.removesuffix(".json") for file in files]
     broken = tuple(name for name in names if not folder.is_whole(name))
-    times = sorted(path.stat().st_mtime for path in (root / "items").glob("*.json"))
+    times = sorted(file.modified for file in files)
     recent = times[-_RATE_OF:]
     return Status(
         folder=str(root),
@@ -111,10 +112,9 @@ def read_status(root: Path, now: float) -> Status:
     )
 
 
-def _sizes(root: Path) -> Iterator[int]:
+def _sizes(root: AnyPath) -> Iterator[int]:
     for room in (root, *(root / name for name in ROOMS)):
-        if room.is_dir():
-            yield from (path.stat().st_size for path in room.iterdir() if path.is_file())
+        yield from (file.size for file in entries(room))
 
 
 def _size(count: float) -> str:

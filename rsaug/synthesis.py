@@ -18,6 +18,7 @@ from rsaug.errors import InputError, RunError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile
+from rsaug.marks import Marks
 from rsaug.mosaic import write_mosaics
 from rsaug.options import SynthOptions, listed, split_name
 from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
@@ -28,6 +29,7 @@ from rsaug.requests import TileGenerator, described
 from rsaug.scene import Scene
 from rsaug.scene_reader import read_scene, resolved, without_effect
 from rsaug.stac import Description, write_catalogue
+from rsaug.stac_model import write_model
 from rsaug.workshop import Outcome, Places
 
 # What a model is given unless something else is asked for.
@@ -83,14 +85,15 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     folder.check()
     if earlier is None and folder.record.exists():
         earlier = read_record(folder.record)
-    scene = read_scene(options)
+    here = options.fetched()
+    scene = read_scene(here)
     controls = scene.choose(listed(options.controls), _CONTROLS)
     if not {"road", "seg"} & {*controls}:
         raise InputError(
             f"Of the controls {', '.join(controls)} none draws roads, so the road mask would be no "
             "label of the images; add road or seg to --controls."
         )
-    uses = options.uses()
+    uses = here.uses()
     notes = (
         *scene.notes,
         *without_effect(options, controls),
@@ -100,10 +103,10 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     crs = scene.grid.crs
     regions = {name: read_region(use.region, crs) for name, use in uses.items() if use.region}
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
-    inputs = {name: file_sha256(path) for name, path in options.files().items()}
+    inputs = {name: file_sha256(path) for name, path in here.files().items()}
     # A region without seams has no holes where there is no road.
     tiles = scene.tiles(bare=options.seamless)
-    prompts = read_prompts(options.prompts, crs) if options.prompts else None
+    prompts = read_prompts(here.prompts, crs) if here.prompts else None
     return Plan(options, scene, controls, tiles, inputs, earlier, notes, regions, prompts)
 
 
@@ -173,18 +176,38 @@ def run(
     regions = {name: region for name, region in plan.regions.items() if name in seen}
     plan = replace(plan, controls=seen, regions=regions)
     record = make_record(plan, generator)
+    asked_for = plan.options
+    marks = Marks.of(
+        asked_for.watermark, asked_for.sign, asked_for.sign_key, asked_for.timestamp_url
+    )
+    if marks.signer is not None:
+        record = replace(record, results={**record.results, "signing": marks.signer.describe()})
     unsure = _unsure_labels(plan, record)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
     notes = (*plan.notes, *unsure, *asked, *_changes(plan, record), *owed)
     for note in dict.fromkeys(notes):
         on_note(note)
     folder = RunFolder(plan.options.folder)
-    folder.open()
+    with folder.opened():
+        return _fill(folder, plan, Work(record, plan.places, generator), marks, engine, on_progress)
+
+
+def _fill(
+    folder: RunFolder,
+    plan: Plan,
+    work: Work,
+    marks: Marks,
+    engine: Engine | None,
+    on_progress: Callable[[Progress], None],
+) -> RunReport:
+    """Make what is missing in a folder; arguments as for `run`."""
+    record = work.record
     write_whole(folder.record, record.to_json())
+    # Before the images, whose items lead to it.
+    write_model(folder, record)
     tiles = plan.tiles[: plan.options.limit]
     began = time.monotonic()
     tally = _Tally(len(tiles) * plan.options.variants, on_progress)
-    work = Work(record, plan.places, generator)
     (engine or LocalEngine()).run(work, tiles, tally.count)
     tally.check()
     seconds = time.monotonic() - began
@@ -193,8 +216,9 @@ def run(
     source = Path(split_name(str(plan.options.roads))[1]).name
     mosaics = []
     if plan.options.mosaic:
-        mosaics = write_mosaics(folder, tiles, plan.options.variants, record.generator)
-    write_catalogue(folder, whole, Description.of_images(plan.options.name, source))
+        mosaics = write_mosaics(folder, tiles, plan.options.variants, record.generator, marks)
+    about = Description.of_images(plan.options.name, source, record.generator)
+    write_catalogue(folder, whole, about)
     return RunReport(
         folder=folder.root,
         tiles=len(tiles),

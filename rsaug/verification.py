@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,19 @@ from numpy.typing import NDArray
 
 from rsaug.engines import Work
 from rsaug.engines.local import LocalEngine
-from rsaug.errors import InputError
+from rsaug.errors import InputError, OutputError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
+from rsaug.mark_verification import MarkCheck
 from rsaug.options import SynthOptions
 from rsaug.provenance import DIGITAL_SOURCE_TYPE, read_key, read_provenance, read_xmp
 from rsaug.raster import open_image
 from rsaug.record import read_record
 from rsaug.requests import TileGenerator
+from rsaug.stac_labels import SPLIT, road_counts
+from rsaug.stac_model import model_problems
 from rsaug.stackfile import read_stack
+from rsaug.storage import AnyPath, read
 from rsaug.synthesis import make_plan, make_record
 from rsaug.workshop import Outcome
 
@@ -54,12 +60,14 @@ class Verification:
         images: How many images were looked at.
         remade: How many of them were made again and compared.
         findings: What is not as it should be.
+        notes: What else was found, one line each.
     """
 
     folder: str
     images: int
     remade: int
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, JSON-able."""
@@ -70,11 +78,16 @@ class Verification:
         again = f", {self.remade} made again" if self.remade else ""
         verdict = f"{len(self.findings)} problems" if self.findings else "all as it should be"
         lines = [f"{self.folder}: {self.images} images looked at{again}; {verdict}"]
-        return "\n".join(lines + [f"{f.item}: {f.problem}" for f in self.findings])
+        return "\n".join([*lines, *(f"{f.item}: {f.problem}" for f in self.findings), *self.notes])
 
 
 def verify(
-    root: Path, reproduce: int = 0, load: Callable[[SynthOptions], TileGenerator] | None = None
+    root: AnyPath,
+    reproduce: int = 0,
+    load: Callable[[SynthOptions], TileGenerator] | None = None,
+    anchors: str | None = None,
+    *,
+    discard: bool = False,
 ) -> Verification:
     """Look at every file of a run.
 
@@ -83,13 +96,17 @@ def verify(
         reproduce: How many images to make again from the inputs that the record names, spread over
             all of them.
         load: What makes the generator, to make images again.
+        anchors: File of certificates, PEM, that are trusted to vouch for whoever signed images.
+        discard: Whether to remove images that are not as they should be, with their labels and
+            items, so that the next run makes them again.
 
     Raises:
         InputError: if it is not the folder of a run, or images cannot be made again.
+        OutputError: if something cannot be removed.
     """
     folder = RunFolder(root)
     try:
-        collection = json.loads(folder.collection.read_text(encoding="utf-8"))
+        collection = json.loads(read(folder.collection))
         listed = [Path(link["href"]).stem for link in collection["links"] if link["rel"] == "item"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -98,10 +115,16 @@ def verify(
         ) from error
     record = read_record(folder.record)
     weights = str(record.generator.get("weights_sha256", ""))
+    marks = MarkCheck(record.options, anchors)
     findings = [
-        Finding(name, problem) for name in listed for problem in _problems(folder, name, weights)
+        Finding(name, problem)
+        for name in listed
+        for problem in _problems(folder, name, weights, marks)
     ]
+    findings += [Finding("signatures", stranger) for stranger in marks.strangers()]
     findings += _of_the_run(folder, listed)
+    if any(link.get("rel") == "derived_from" for link in collection["links"]):
+        findings += [Finding(folder.model.name, said) for said in model_problems(folder, weights)]
     remade = 0
     if reproduce:
         if load is None:
@@ -109,16 +132,36 @@ def verify(
         made = _remake(folder, listed, reproduce, load)
         findings += made
         remade = min(reproduce, len(listed))
-    return Verification(str(root), len(listed), remade, tuple(findings))
+    notes = marks.notes()
+    if discard:
+        notes = (*notes, *_discard(folder, {finding.item for finding in findings} & {*listed}))
+    return Verification(str(root), len(listed), remade, tuple(findings), notes)
+
+
+def _discard(folder: RunFolder, names: Collection[str]) -> Iterator[str]:
+    for name in sorted(names):
+        try:
+            folder.discard(name, _tile_of(name))
+        except OSError as error:
+            raise OutputError(f"{name} cannot be removed ({error.strerror}).") from error
+    if names:
+        yield (
+            f"Removed {len(names)} images; rsaug synth --config {folder.record} makes them again."
+        )
+
+
+def _tile_of(name: str) -> str:
+    """Name of the tile of an image."""
+    return name.split("_v")[0]
 
 
 def _of_the_run(folder: RunFolder, listed: list[str]) -> Iterator[Finding]:
     """What is wrong with the folder as a whole."""
-    there = {path.stem for path in (folder.root / "items").glob("*.json")}
+    there = {*folder.item_names()}
     if strange := sorted(there - {*listed}):
         yield Finding("collection.json", f"does not list {_some(strange)}")
     try:
-        rows = pq.read_metadata(folder.manifest).num_rows
+        rows = pq.read_metadata(io.BytesIO(read(folder.manifest))).num_rows
     except (OSError, ValueError):
         yield Finding("manifest.parquet", "cannot be read")
         return
@@ -126,29 +169,47 @@ def _of_the_run(folder: RunFolder, listed: list[str]) -> Iterator[Finding]:
         yield Finding("manifest.parquet", f"has {rows} rows for {len(listed)} items")
 
 
-def _problems(folder: RunFolder, name: str, weights: str) -> Iterator[str]:
+def _problems(folder: RunFolder, name: str, weights: str, marks: MarkCheck) -> Iterator[str]:
     """What is wrong with an item and its files."""
     try:
-        item = json.loads(folder.item(name).read_text(encoding="utf-8"))
+        item = json.loads(read(folder.item(name)))
         properties, assets = item["properties"], item["assets"]
-        paths = {
-            what: (folder.root / "items" / assets[what]["href"]).resolve()
-            for what in ("image", "mask", "conditions")
-        }
+        hrefs = {what: str(assets[what]["href"]) for what in ("image", "mask", "conditions")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield f"its item cannot be read ({error!r})"
         return
-    outside = [path for path in paths.values() if not path.is_relative_to(folder.root.resolve())]
-    if outside:
-        yield f"names {outside[0]}, which lies outside of the run"
-        return
-    altered = False
-    for what, path in paths.items():
-        for problem in _file_problems(path, assets[what]):
-            altered = True
-            yield f"{what}: {problem}"
-    if not altered:
-        yield from _content_problems(paths, properties, weights)
+    paths: dict[str, AnyPath] = {}
+    for what, href in hrefs.items():
+        path = folder.asset(href)
+        if path is None:
+            yield f"names {href}, which lies outside of the run"
+            return
+        paths[what] = path
+    with _brought_here(paths) as files:
+        altered = False
+        for what, file in files.items():
+            for problem in _file_problems(file, assets[what]):
+                altered = True
+                yield f"{what}: {problem}"
+        if not altered:
+            yield from _content_problems(files, properties, weights)
+            yield from marks.problems(files["image"], properties)
+
+
+@contextmanager
+def _brought_here(paths: Mapping[str, AnyPath]) -> Iterator[dict[str, Path]]:
+    """Files to look at: those of this machine, or for a while copies of those of a store."""
+    with tempfile.TemporaryDirectory(prefix="rsaug-") as place:
+        files = {}
+        for what, path in paths.items():
+            if isinstance(path, Path):
+                files[what] = path
+                continue
+            files[what] = Path(place) / f"{what}.tif"
+            # Where there is none, that is what will be found.
+            with suppress(OSError):
+                files[what].write_bytes(read(path))
+        yield files
 
 
 def _file_problems(path: Path, said: dict[str, Any]) -> Iterator[str]:
@@ -181,13 +242,15 @@ def _content_problems(
         yield "image: its XMP packet does not say that it is synthetic"
     if not properties.get("rsaug:synthetic"):
         yield "its item does not say that the image is synthetic"
+    if (split := properties.get("ml-aoi:split", SPLIT)) != SPLIT:
+        yield f"its item puts a synthetic image into {split!r}, where it never belongs"
     labels = {read_key(paths["mask"]), read_key(paths["conditions"])}
     if len(labels) != 1 or None in labels:
         yield "mask and control maps are not of one making"
-    yield from _label_problems(paths)
+    yield from _label_problems(paths, properties)
 
 
-def _label_problems(paths: dict[str, Path]) -> Iterator[str]:
+def _label_problems(paths: dict[str, Path], properties: dict[str, Any]) -> Iterator[str]:
     """What is wrong with the label itself."""
     with open_image(paths["mask"]) as src:
         mask: NDArray[np.uint8] = src.read(1)
@@ -198,9 +261,21 @@ def _label_problems(paths: dict[str, Path]) -> Iterator[str]:
     if not set(np.unique(mask).tolist()) <= {0, 1}:
         yield "mask: has values besides 0 and 1"
         return
+    if "label:overviews" in properties and not _counts(properties, mask):
+        yield "mask: has other numbers of pixels than its item says"
     stack = read_stack(paths["conditions"])
     if "road" in stack.given and not np.array_equal(stack.slot("road")[0] > 0, mask > 0):
         yield "mask: is not the road map that the image was made from"
+
+
+def _counts(properties: dict[str, Any], mask: NDArray[np.uint8]) -> bool:
+    """Whether an item counts the pixels of its mask as they are."""
+    try:
+        (overview,) = properties["label:overviews"]
+        said = {entry["name"]: entry["count"] for entry in overview["counts"]}
+    except (ValueError, KeyError, TypeError):
+        return False
+    return said == road_counts(float(mask.mean()), mask.size)
 
 
 def _remake(
@@ -213,12 +288,14 @@ def _remake(
     record = read_record(folder.record)
     generator = load(record.options)
     with tempfile.TemporaryDirectory(prefix="rsaug-") as place:
-        plan = make_plan(replace(record.options, out=str(Path(place) / "again")))
+        # Only pixels are compared, so nobody's key is needed.
+        unsigned = replace(record.options, sign=None, sign_key=None, timestamp_url=None)
+        plan = make_plan(replace(unsigned, out=str(Path(place) / "again")))
         tiles = {tile.name: tile for tile in plan.tiles}
         chosen = [listed[k * len(listed) // count] for k in range(min(count, len(listed)))]
         wanted: dict[str, Tile] = {}
         for name in chosen:
-            tile = name.split("_v")[0]
+            tile = _tile_of(name)
             if tile not in tiles:
                 yield Finding(name, "is no tile of the inputs any more")
             else:
@@ -227,12 +304,12 @@ def _remake(
         if changed:
             yield Finding("run.json", f"other files now: {', '.join(changed)}")
         again = RunFolder(plan.options.folder)
-        again.open()
         seen = tuple(name for name in plan.controls if generator.sees(name))
         plan = replace(plan, controls=seen)
         outcomes: dict[str, Outcome] = {}
         work = Work(make_record(plan, generator), plan.places, generator)
-        LocalEngine().run(work, [*wanted.values()], lambda o: outcomes.update({o.item: o}))
+        with again.opened():
+            LocalEngine().run(work, [*wanted.values()], lambda o: outcomes.update({o.item: o}))
         for name in chosen:
             if name in outcomes:
                 yield from _compared(folder, again, outcomes[name])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile
+from rsaug.marks import Marks
 from rsaug.options import SynthOptions
 from rsaug.prompts import Prompts
 from rsaug.provenance import Provenance, controls_key, image_key, label_tags, read_key
@@ -36,7 +37,8 @@ from rsaug.requests import (
     derive_seed,
 )
 from rsaug.scene import Scene
-from rsaug.stac import make_item, to_json
+from rsaug.stac import make_item
+from rsaug.stac_extensions import to_json
 from rsaug.stackfile import write_stack
 
 _KEPT_BYTES = 256 * 2**20
@@ -220,6 +222,8 @@ class Workshop:
     ) -> None:
         self._places, self._record, self._generator = places, record, generator
         self._folder = RunFolder(record.options.folder)
+        asked = record.options
+        self._marks = Marks.of(asked.watermark, asked.sign, asked.sign_key, asked.timestamp_url)
 
     def make(self, tiles: Iterable[Tile], done: Callable[[Outcome], None]) -> None:
         """Make what is missing of some tiles' images.
@@ -273,10 +277,13 @@ class Workshop:
             for variant in variants:
                 job = self._job(mask, conditions, context, variant)
                 key = job.provenance.key
-                if not self._folder.holds(job.name, key):
-                    if read_key(self._folder.image(job.name)) != key:
+                image = self._folder.image(job.name)
+                if self._marks.lack(image) or not self._folder.holds(job.name, key):
+                    self._folder.discard_broken(job.name, key)
+                    if read_key(image) != key:
                         yield job
                         continue
+                    self._marks.sign(image, job.provenance)
                     self._finish(job)
                 self._folder.quarantined(job.name).unlink(missing_ok=True)
                 yield Outcome(job.name, "kept")
@@ -296,7 +303,7 @@ class Workshop:
         options, tile = self._record.options, conditions.tile
         is_part = context != conditions.key
         seed = (derive_field_seed if is_part else derive_seed)(options.seed, tile, variant)
-        description = dict(self._record.generator)
+        description = self._marks.described(self._record.generator)
         if conditions.prompt is not None:
             description["prompt"] = conditions.prompt
         key = image_key(context, seed, description, conditions.regions)
@@ -329,13 +336,12 @@ class Workshop:
             if isinstance(image, Exception):
                 outcomes.append(self._put_aside(job.name, image))
                 continue
-            write_cog(
+            self._marks.write(
                 self._folder.image(job.name),
                 image,
                 job.request.tile,
-                descriptions=("red", "green", "blue"),
-                tags=job.provenance.tags(),
-                xmp=job.provenance.xmp(),
+                job.provenance,
+                ("red", "green", "blue"),
             )
             self._finish(job)
             self._folder.quarantined(job.name).unlink(missing_ok=True)
@@ -366,5 +372,6 @@ class Workshop:
             date=date.isoformat() if date else None,
             controls=given,
             road_fraction=float(job.mask.mean()),
+            generator=self._record.generator,
         )
         write_whole(self._folder.item(job.name), to_json(item))

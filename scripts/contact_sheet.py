@@ -25,6 +25,7 @@ from rsaug.errors import InputError
 from rsaug.folder import RunFolder, item_name
 from rsaug.pipelines.generate import Settings, load_generator
 from rsaug.raster import read_rgb
+from rsaug.storage import AnyPath
 from rsaug.vectors import read_vectors
 
 app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)
@@ -107,7 +108,7 @@ def _spread(things: Sequence[_Thing], count: int) -> list[_Thing]:
     return [things[k] for k in places]
 
 
-def _read(path: Path) -> NDArray[np.generic]:
+def _read(path: AnyPath) -> NDArray[np.generic]:
     with rasterio.open(path) as src:
         bands: NDArray[np.generic] = src.read()
     return bands

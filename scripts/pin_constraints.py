@@ -22,6 +22,8 @@ EXTRAS = (
     "geoembed",
     "view",
     "ray",
+    "s3",
+    "c2pa",
     "dev",
 )
 HEADER = """\

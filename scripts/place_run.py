@@ -34,7 +34,9 @@ from rsaug.provenance import Provenance, controls_key, image_key, label_tags
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now
 from rsaug.requests import TileRequest
-from rsaug.stac import Description, make_item, to_json, write_catalogue
+from rsaug.stac import Description, make_item, write_catalogue
+from rsaug.stac_extensions import to_json
+from rsaug.stac_model import write_model
 from rsaug.stackfile import write_stack
 from rsaug.vectors import read_vectors
 
@@ -95,7 +97,7 @@ def make(
         out=str(out),
     )
     generator = _load(options)
-    run.open()
+    run.prepare()
     _Places(run, options, tiles, generator, now()).make()
 
 
@@ -160,7 +162,9 @@ class _Places:
 
     def make(self) -> None:
         """Write the record, make the images, then write the catalogue."""
-        write_whole(self.run.record, self._record().to_json())
+        record = self._record()
+        write_whole(self.run.record, record.to_json())
+        write_model(self.run, record)
         names: list[str] = []
         requests = self._requests()
         while batch := list(islice(requests, self.generator.batch_size)):
@@ -168,7 +172,9 @@ class _Places:
             for (k, request), image in zip(batch, images, strict=True):
                 names.append(self._write(request, self.tiles.masks[k], image))
             typer.echo(f"{len(names)} of {self._count} images", err=True)
-        description = Description.of_images(self.run.root.name, Path(str(self.options.roads)).name)
+        description = Description.of_images(
+            self.run.root.name, Path(str(self.options.roads)).name, record.generator
+        )
         write_catalogue(self.run, names, description)
 
     @property
@@ -242,6 +248,7 @@ class _Places:
             date=date.isoformat() if date else None,
             controls=controls.given,
             road_fraction=float(mask.mean()),
+            generator=about,
         )
         write_whole(self.run.item(name), to_json(item))
         return name

@@ -56,16 +56,16 @@ def placed_run(
 ) -> Path:
     """A run whose images, one a tile, lie where the given tiles lie."""
     run_folder = RunFolder(folder)
-    run_folder.open()
     names = [f"t{k}" for k in range(len(tiles))]
-    for k, (name, tile) in enumerate(zip(names, tiles, strict=True)):
-        maps = {slot: values[k] for slot, values in controls.items()}
-        stack = ControlStack.from_maps(tile.shape, road=masks[k], **maps)
-        write_cog(run_folder.image(item_name(name, 0)), images[k], tile)
-        write_cog(run_folder.mask(name), masks[k][None], tile)
-        write_stack(run_folder.conditions(name), stack, tile)
-    table = pd.DataFrame({"id": names, "rsaug:tile": names, "rsaug:variant": 0})
-    table.to_parquet(run_folder.manifest)
+    with run_folder.opened():
+        for k, (name, tile) in enumerate(zip(names, tiles, strict=True)):
+            maps = {slot: values[k] for slot, values in controls.items()}
+            stack = ControlStack.from_maps(tile.shape, road=masks[k], **maps)
+            write_cog(run_folder.image(item_name(name, 0)), images[k], tile)
+            write_cog(run_folder.mask(name), masks[k][None], tile)
+            write_stack(run_folder.conditions(name), stack, tile)
+        table = pd.DataFrame({"id": names, "rsaug:tile": names, "rsaug:variant": 0})
+        table.to_parquet(folder / "manifest.parquet")
     return folder
 
 

@@ -62,7 +62,7 @@ def test_what_is_there_stays_and_what_changed_is_made_anew(roads: Path, tmp_path
 
 def test_where_no_tile_is_there_is_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.open()
+    folder.prepare()
     grid = TileGrid(parse_crs(32635), 0.5, 64)
     tiles = [grid.tile(-3, 4), grid.tile(-2, 5)]
     for k, tile in enumerate(tiles):
@@ -83,7 +83,7 @@ def test_where_no_tile_is_there_is_nothing(tmp_path: Path) -> None:
 
 def test_overviews_of_labels_have_no_values_between(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.open()
+    folder.prepare()
     grid = TileGrid(parse_crs(32635), 0.5, 1024)
     tile = grid.tile(0, 0)
     mask = np.zeros((1, 1024, 1024), np.uint8)
@@ -108,7 +108,7 @@ from rsaug.grid import TileGrid, parse_crs
 from rsaug.mosaic import write_mosaics
 from rsaug.raster import write_cog
 folder = RunFolder(Path(sys.argv[1]))
-folder.open()
+folder.prepare()
 tiles = [TileGrid(parse_crs(32635), 0.5, 128).tile(0, col) for col in range(8)]
 rng = np.random.default_rng(0)
 for tile in tiles:
@@ -130,7 +130,7 @@ except OutputError as error:
 
 def test_memory_does_not_grow_with_the_area(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.open()
+    folder.prepare()
     grid = TileGrid(parse_crs(32635), 0.5, 512)
     tiles = [grid.tile(row, col) for row in range(12) for col in range(12)]
     content = np.random.default_rng(0).integers(0, 255, (3, 512, 512), np.uint8)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bucket import bucket_at, serve, settings
 from crews import Fresco, load
 from painter import Painter, contents, write_roads
 from test_synthesis import options
@@ -24,13 +26,22 @@ IMAGES = "[icm]*/*.tif"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def port() -> int:
+    """Where a store will be; the machines of the cluster know it from the start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(port: int) -> Iterator[Any]:
+    known = {"PYTHONPATH": str(Path(__file__).parent), **settings(f"http://127.0.0.1:{port}")}
     ray.init(
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
         configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}},
+        runtime_env={"env_vars": known},
         _system_config={"health_check_period_ms": 1000},
     )
     yield ray
@@ -66,6 +77,19 @@ def test_the_same_bytes_as_in_one_process(
     assert many == one
     again = make(roads, tmp_path / "many", actors, variants=2)
     assert again.progress.kept == 24
+
+
+def test_a_cluster_works_on_a_bucket(
+    cluster: Any, port: int, roads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSAUG_CACHE", str(tmp_path / "cache"))
+    with serve(port) as address, bucket_at(address, monkeypatch) as bucket:
+        far = bucket.put(roads)
+        for out, actors in {"one": None, "many": 2}.items():
+            asked = replace(options(roads, tmp_path, limit=4), roads=far, out=bucket.address(out))
+            engine = RayEngine(load, actors=actors) if actors else None
+            assert run(make_plan(asked), Painter(), engine=engine).progress.made == 4
+        assert bucket.contents("many", ".tif") == bucket.contents("one", ".tif")
 
 
 def test_a_field_is_given_out_in_blocks(cluster: Any, roads: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_file_of_the_layout_is_written(roads: Path, tmp_path: Path) -> Non
     report = make(options(roads, out, variants=2))
     tiles = sorted(path.stem for path in (out / "masks").iterdir())
     assert len(tiles) == 12
-    expected = {"collection.json", "manifest.parquet", "run.json"}
+    expected = {"collection.json", "manifest.parquet", "model.json", "run.json"}
     for tile in tiles:
         expected |= {f"masks/{tile}.tif", f"conditions/{tile}.tif"}
         for item in (tile, f"{tile}_v1"):

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from painter import Painter, write_roads
+from painter import Painter, contents, write_roads
 from test_synthesis import make, options
 
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
 from rsaug.raster import write_cog
-from rsaug.stac import _file_fields
+from rsaug.stac_extensions import file_fields
 from rsaug.verification import verify
 
 
@@ -49,7 +49,7 @@ def resign(out: Path, name: str, what: str) -> None:
     """Make an item agree with a file that was altered, as a careful forger would."""
     item = json.loads((out / f"items/{name}.json").read_text())
     asset = item["assets"][what]
-    asset.update(_file_fields(out / "items" / asset["href"]))
+    asset.update(file_fields(out / "items" / asset["href"]))
     (out / f"items/{name}.json").write_text(json.dumps(item))
 
 
@@ -69,6 +69,23 @@ def test_images_can_be_made_again(out: Path) -> None:
     write_roads(out.parent / "streets.gpkg", rows=2, cols=3, shift_m=4)
     changed = verify(out, 12, lambda asked: Painter())
     assert ("run.json", "other files now: roads") in {(f.item, f.problem) for f in changed.findings}
+
+
+def test_what_was_altered_can_be_removed_and_is_made_again(out: Path) -> None:
+    before = contents(out, "**/*.tif")
+    altered, remarked = names(out)[0], names(out)[2]
+    flip(out, altered)
+    path = out / f"masks/{remarked}.tif"
+    path.write_bytes(path.read_bytes()[::-1])
+    found = verify(out, discard=True)
+    assert {finding.item for finding in found.findings} >= {altered, remarked}
+    assert "rsaug synth --config" in found.notes[-1]
+    assert not {altered, remarked} & {*names(out)}
+    painter = Painter()
+    make(options(out.parent / "streets.gpkg", out, variants=2), painter)
+    assert contents(out, "**/*.tif") == before
+    assert len(painter.painted) == len({finding.item for finding in found.findings})
+    assert verify(out).findings == ()
 
 
 Deed = Callable[[Path, str], Any]
@@ -122,6 +139,18 @@ def claim(out: Path, name: str) -> None:
     (out / f"items/{name}.json").write_text(json.dumps(item))
 
 
+def hold_out(out: Path, name: str) -> None:
+    item = json.loads((out / f"items/{name}.json").read_text())
+    item["properties"]["ml-aoi:split"] = "validate"
+    (out / f"items/{name}.json").write_text(json.dumps(item))
+
+
+def miscount(out: Path, name: str) -> None:
+    item = json.loads((out / f"items/{name}.json").read_text())
+    item["properties"]["label:overviews"][0]["counts"][1]["count"] += 1
+    (out / f"items/{name}.json").write_text(json.dumps(item))
+
+
 def lead_out(out: Path, name: str) -> None:
     item = json.loads((out / f"items/{name}.json").read_text())
     item["assets"]["image"]["href"] = "../../streets.gpkg"
@@ -141,6 +170,8 @@ def lead_out(out: Path, name: str) -> None:
         (swap, "image: its tags and its item do not agree"),
         (swap, "image and mask do not lie on the same pixels"),
         (claim, "item does not say that the image is synthetic"),
+        (hold_out, "puts a synthetic image into 'validate'"),
+        (miscount, "mask: has other numbers of pixels than its item says"),
         (lead_out, "which lies outside of the run"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from painter import Painter, contents, write_roads
 from test_synthesis import make, options
 
-from rsaug.errors import OutputError, RunError
+from rsaug.errors import InputError, OutputError, RunError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
 from rsaug.quarantine import failures
@@ -148,3 +150,40 @@ def test_a_part_alone_is_that_of_the_whole(roads: Path, tmp_path: Path) -> None:
     make(options(roads, tmp_path / "part", limit=1), Muralist(batch_size=4))
     ((name, content),) = contents(tmp_path / "part/images").items()
     assert contents(tmp_path / "whole/images")[name] == content
+
+
+@pytest.mark.parametrize("room", ["images", "masks", "conditions"])
+def test_a_file_that_was_cut_short_is_made_again(roads: Path, tmp_path: Path, room: str) -> None:
+    """Also where its head, with all its tags, is there."""
+    out = tmp_path / "out"
+    make(options(roads, out))
+    before = contents(out, "**/*.tif")
+    path = sorted((out / room).iterdir())[2]
+    path.write_bytes(path.read_bytes()[:-1])
+    report = make(options(roads, out))
+    assert report.progress.made == (room == "images")
+    assert contents(out, "**/*.tif") == before
+
+
+HELD = """
+import sys, time
+from pathlib import Path
+from rsaug.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).opened():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_runs_do_not_work_in_one_folder(roads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(options(roads, out))
+    other = subprocess.Popen([sys.executable, "-c", HELD, str(out)], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(InputError, match="Another run is at work in"):
+        make(options(roads, out))
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    assert make(options(roads, out)).progress.kept == 12

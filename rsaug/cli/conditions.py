@@ -63,7 +63,7 @@ _Picture = Annotated[
     Path | None, option("--picture", RUN, "Draw the first tiles in a picture.", "PNG")
 ]
 _Config = Annotated[
-    Path | None,
+    str | None,
     option("--config", RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
 ]
 

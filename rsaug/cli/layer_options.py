@@ -9,7 +9,7 @@ import typer
 
 from rsaug.errors import InputError
 
-LAYERS, RUN = "Layers and place", "Run"
+LAYERS, MARKS, RUN = "Layers and place", "Marks", "Run"
 
 
 def option(name: str, panel: str, help: str, metavar: str, default: str | None = None) -> Any:
@@ -86,6 +86,15 @@ Aoi = Annotated[
 Gsd = Annotated[float | None, option("--gsd", LAYERS, "Metres a pixel.", "M", "0.6")]
 TileSize = Annotated[int | None, option("--tile-size", LAYERS, "Pixels a side.", "N", "256")]
 Crs = Annotated[str | None, option("--crs", LAYERS, "Projected CRS.", "EPSG:N", "UTM zone")]
+Sign = Annotated[
+    str | None,
+    option("--sign", MARKS, "Certificates to sign images with (C2PA), the signer's first.", "PEM"),
+]
+SignKey = Annotated[str | None, option("--sign-key", MARKS, "The signer's private key.", "PEM")]
+TimestampUrl = Annotated[
+    str | None,
+    option("--timestamp-url", MARKS, "Authority that confirms when images were signed.", "URL"),
+]
 Limit = Annotated[int | None, option("--limit", RUN, "Make the first N tiles only.", "N")]
 All = Annotated[bool | None, flag("--all", RUN, "Make every tile, even above 500.")]
 

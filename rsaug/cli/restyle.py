@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rsaug.cli import editing
+from rsaug.cli import editing, layer_options
 
 
 def restyle(
@@ -43,6 +43,9 @@ def restyle(
     control_guidance: editing.ControlGuidance = None,
     grain: editing.Grain = 1.0,
     device: editing.Device = None,
+    sign: layer_options.Sign = None,
+    sign_key: layer_options.SignKey = None,
+    timestamp_url: layer_options.TimestampUrl = None,
 ) -> None:
     """Make real images anew in another look, on the same pixels and with the same labels.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of rsaug synth.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run of rsaug synth.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how far a run is: what is complete, missing, broken or failed, and how long it takes.
@@ -20,8 +19,9 @@ def status(
     import time
 
     from rsaug.status import read_status
+    from rsaug.storage import place
 
-    found = read_status(folder, time.time())
+    found = read_status(place(folder), time.time())
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
     if found.missing or found.broken:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsaug.cli import layer_options
-from rsaug.cli.layer_options import RUN, flag, option, read_date, without_opposites
+from rsaug.cli.layer_options import MARKS, RUN, flag, option, read_date, without_opposites
 from rsaug.control_uses import read_interval
 from rsaug.errors import InputError, OutputError
 from rsaug.options import SynthOptions
@@ -200,11 +200,15 @@ _VaeTiling = Annotated[
     bool | None,
     flag("--vae-tiling", _MODEL, "For small GPUs: decode large tiles in blended pieces."),
 ]
+_Watermark = Annotated[
+    str | None,
+    option("--watermark", MARKS, "Name to write into the pixels, invisibly.", "NAME"),
+]
 _Out = Annotated[
     str | None, option("--out", RUN, "Folder of the results.", "DIR", "./<roads>-synth")
 ]
 _Config = Annotated[
-    Path | None,
+    str | None,
     option("--config", RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
 ]
 
@@ -256,6 +260,10 @@ def synth(
     compile: _Compile = None,
     offload: _Offload = None,
     vae_tiling: _VaeTiling = None,
+    watermark: _Watermark = None,
+    sign: layer_options.Sign = None,
+    sign_key: layer_options.SignKey = None,
+    timestamp_url: layer_options.TimestampUrl = None,
     limit: layer_options.Limit = None,
     all: layer_options.All = None,
     out: _Out = None,
@@ -379,6 +387,7 @@ def load_generator(options: SynthOptions, workers: int | None = None) -> TileGen
     from rsaug.pipelines.acceleration import Acceleration
     from rsaug.pipelines.seamless_tiles import SeamlessGenerator
 
+    options = options.fetched()
     # The display has a bar of its own.
     logging.disable_progress_bar()
     logging.set_verbosity_error()

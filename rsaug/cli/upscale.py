@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rsaug.cli import editing
+from rsaug.cli import editing, layer_options
 
 
 def upscale(
@@ -50,6 +50,9 @@ def upscale(
     control_guidance: editing.ControlGuidance = None,
     grain: editing.Grain = 1.0,
     device: editing.Device = None,
+    sign: layer_options.Sign = None,
+    sign_key: layer_options.SignKey = None,
+    timestamp_url: layer_options.TimestampUrl = None,
 ) -> None:
     """Enlarge real images, with detail that fits them: averaged down, they are what they were.
 

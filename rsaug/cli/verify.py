@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run of rsaug synth.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR|FILE", help="Folder of a run of rsaug synth; an image.")
+    ],
     reproduce: Annotated[
         int,
         typer.Option(min=0, metavar="N", help="Make N images again and compare them."),
     ] = 0,
+    trust: Annotated[
+        str | None,
+        typer.Option(metavar="PEM", help="Certificates that are trusted to vouch for signers."),
+    ] = None,
+    watermark: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of an image alone: a name to look for in its pixels."),
+    ] = None,
+    discard: Annotated[
+        bool,
+        typer.Option(
+            "--discard",
+            help="Remove images that are not as they should be; the next run makes them again.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check that a run is whole, unaltered and marked as synthetic, and that it can be made again.
 
-    Every file is compared with its checksum, and the tags inside with the catalogue. Exit code 0
-    when all is as it should be, else 1.
+    Every file is compared with its checksum, the tags inside with the catalogue, and signatures and
+    watermarks, where there are any, are checked, all without the network. Of an image alone, its
+    marks are told. Exit code 0 when all is as it should be, else 1.
     """
     import json
+    from pathlib import Path
 
     from rsaug.cli.synth import load_generator
+    from rsaug.errors import InputError
+    from rsaug.mark_verification import look_at_image
+    from rsaug.storage import place
     from rsaug.verification import verify as look
 
-    found = look(folder, reproduce, load_generator)
+    where = place(folder)
+    if isinstance(where, Path) and where.is_file():
+        if reproduce or discard:
+            raise InputError("An image alone cannot be made again; name the folder of its run.")
+        marks = look_at_image(where, watermark, trust)
+        typer.echo(json.dumps(marks.to_dict(), indent=2) if as_json else marks.to_text())
+        raise typer.Exit(0 if marks.in_order else 1)
+    if watermark is not None:
+        raise InputError("The watermark of a run is named in its record; leave --watermark out.")
+    found = look(where, reproduce, load_generator, trust, discard=discard)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
     if found.findings:
         raise typer.Exit(1)

@@ -1,8 +1,8 @@
 """A cluster, by Ray: an actor a GPU or a share of the CPUs, each with a generator of its own.
 
-Results, layers and models must lie where all machines see them under the same path. An actor that
-is lost, with its machine or alone, is replaced, and what it was at is given out again; what is
-complete by then is found complete.
+Results, layers and models must lie where all machines see them under the same path, on a shared
+disk or in a store. An actor that is lost, with its machine or alone, is replaced, and what it was
+at is given out again; what is complete by then is found complete.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rsaug.record import Record
 from rsaug.regions import read_region
 from rsaug.requests import TileGenerator, described
 from rsaug.scene_reader import read_scene
+from rsaug.storage import is_remote
 from rsaug.workshop import Outcome, Places, Workshop
 
 _TRIES = 3
@@ -87,7 +88,7 @@ class _Actor:
 
     def _open(self) -> Workshop:
         record, controls = self._assignment.record, self._assignment.controls
-        options = record.options
+        options = record.options.fetched()
         uses = {name: use for name, use in options.uses().items() if name in controls}
         crs = self._grid.crs
         regions = {name: read_region(use.region, crs) for name, use in uses.items() if use.region}
@@ -173,7 +174,7 @@ class RayEngine:
     def _assignment(self, work: Work) -> _Assignment:
         options = work.record.options
         moved = replace(options, out=str(options.folder)).with_paths(
-            lambda path: str(Path(path).resolve()), Path()
+            lambda path: path if is_remote(path) else str(Path(path).resolve()), Path()
         )
         record = replace(work.record, options=moved)
         return _Assignment(record, work.places.controls, self._load, self._cpus)

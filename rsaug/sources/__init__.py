@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsaug.errors import InputError
+from rsaug.fetching import fetch
 from rsaug.sources.base import FORMATS, Bounds, Kind, SourceInfo, VectorSource
+from rsaug.storage import is_remote
 
 __all__ = [
     "FORMATS",
@@ -32,9 +34,9 @@ def open_source(
     Args:
         spec: A GeoJSON, GeoPackage, FlatGeobuf, GeoParquet, Shapefile (also zipped) or OSM PBF
             file, a layer of which can be named after a bar, as QGIS writes it:
-            ``town.gpkg|layername=roads``; a table of PostGIS,
-            ``postgresql://user@host/db?table=schema.roads``; or live OpenStreetMap: ``osm`` for
-            ``area``, ``osm:west,south,east,north``, ``osm:Helsinki, Finland``.
+            ``town.gpkg|layername=roads``, here or at an address in a store or on the web; a table
+            of PostGIS, ``postgresql://user@host/db?table=schema.roads``; or live OpenStreetMap:
+            ``osm`` for ``area``, ``osm:west,south,east,north``, ``osm:Helsinki, Finland``.
         layer: Which layer, where there are several.
         kind: What the layer is wanted for; where there are several layers, those of another kind of
             geometry are passed over. The features themselves are not chosen by it.
@@ -68,7 +70,7 @@ def _open_file(text: str, layer: str | None, kind: Kind | None) -> VectorSource:
     from rsaug.sources.parquet import ParquetSource
 
     name, _, suffix = text.partition("|layername=")
-    path = Path(name)
+    path = fetch(name) if is_remote(name) else Path(name)
     if not path.exists():
         if "://" in name:
             raise InputError(

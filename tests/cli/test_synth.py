@@ -102,6 +102,7 @@ def test_every_option_is_taken_and_recorded(synth: Command, tmp_path: Path) -> N
     small |= {"dsm": None, "control_region": ["seg=../../wood.gpkg"]}
     small |= {"landcover_raster": None, "landcover_table": None, "reference": None}
     small |= {"road_rules": None, "height_range": "0,10"}
+    small |= {"watermark": None, "sign": None, "sign_key": None, "timestamp_url": None}
     assert recorded.pop("model").endswith("/toy")
     assert recorded == given | moved | small
     item = json.loads(next(Path("deep/results/items").iterdir()).read_text())

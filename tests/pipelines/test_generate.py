@@ -12,11 +12,13 @@ import torch
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
+from safetensors.torch import load_file
 from toy import SIDE, toy_pipeline
 
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
+from rsaug.modelfiles import digest_of
 from rsaug.pipelines.acceleration import Acceleration
 from rsaug.pipelines.generate import Settings, folder_digest, load_generator
 from rsaug.raster import write_cog
@@ -139,6 +141,13 @@ def test_description_is_complete(model: Path, tmp_path: Path) -> None:
     assert json.loads(json.dumps(described))["intervals"] == {"seg": [0.0, 0.6]}
     assert described["date"] == "2018-06-01"
     assert len(str(described["style_sha256"])) == 64
+    network: Any = described["network"]
+    assert (
+        digest_of({name: f["sha256"] for name, f in network["files"].items()}) == generator.digest
+    )
+    assert network["definition"] in network["files"]
+    weights = [load_file(path) for path in model.rglob("*.safetensors")]
+    assert network["parameters"] <= sum(t.numel() for state in weights for t in state.values())
     plain = load_generator(str(model), Settings(scheduler="dpm++"), device="cpu", tile_size=SIDE)
     assert (generator.generate([request(1)])[0] != plain.generate([request(1)])[0]).any()
 
