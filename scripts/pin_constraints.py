@@ -20,6 +20,7 @@ EXTRAS = (
     "train",
     "eval",
     "geoembed",
+    "graph",
     "view",
     "ray",
     "s3",

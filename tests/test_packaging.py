@@ -119,7 +119,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     shipped = {
         PurePosixPath(inside, path.relative_to(ROOT / folder))
         for folder, inside in PARTS.items()
-        for pattern in ("**/*.py", "py.typed", "**/*.toml", "weights/**/*")
+        for pattern in (
+            *("**/*.py", "py.typed", "**/*.toml", "**/*.yaml", "**/*.gz"),
+            "weights/**/*",
+        )
         for path in (ROOT / folder).glob(pattern)
         if path.is_file()
     }

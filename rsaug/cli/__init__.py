@@ -19,6 +19,7 @@ from rsaug.cli import (
     synth,
     train,
     upscale,
+    vectorize,
     verify,
 )
 from rsaug.errors import RsaugError
@@ -54,6 +55,7 @@ app.command("restyle")(restyle.restyle)
 app.command("inpaint")(inpaint.inpaint)
 app.command("upscale")(upscale.upscale)
 app.command("evaluate")(evaluate.evaluate)
+app.command("vectorize")(vectorize.vectorize)
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 
