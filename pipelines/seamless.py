@@ -13,9 +13,9 @@ of InfiniteDiffusion (Goslin 2025); noise is not blended here, since overlaps wo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -25,104 +25,11 @@ from rsaug.errors import InputError
 from rsaug.pipelines.denoiser import clean_estimate
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.lanes import Lanes
-from rsaug.pipelines.noise import keyed_generator
+from rsaug.pipelines.layout import Box, Layout, ground_noise
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-_CHUNK = 32
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of whole cells or pixels of an endless grid, rows to the south, half open."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, cols)."""
-        return self.bottom - self.top, self.right - self.left
-
-    def grown(self, by: int) -> Box:
-        """The box with a margin on all sides."""
-        return Box(self.top - by, self.left - by, self.bottom + by, self.right + by)
-
-    def times(self, factor: int) -> Box:
-        """The same box on a grid that is so many times as fine."""
-        return Box(*(edge * factor for edge in (self.top, self.left, self.bottom, self.right)))
-
-    def common(self, other: Box) -> Box:
-        """What lies in both; only of boxes that overlap."""
-        return Box(
-            max(self.top, other.top),
-            max(self.left, other.left),
-            min(self.bottom, other.bottom),
-            min(self.right, other.right),
-        )
-
-    def within(self, other: Box) -> tuple[slice, slice]:
-        """Where the box lies in an array that covers ``other``."""
-        return (
-            slice(self.top - other.top, self.bottom - other.top),
-            slice(self.left - other.left, self.right - other.left),
-        )
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Windows over an endless grid, each row and column of them as wide as the next.
-
-    Attributes:
-        window: side of a window in cells.
-        overlap: cells that neighbours share; half a window at most.
-        start: first row and column of the window number 0.
-    """
-
-    window: int
-    overlap: int
-    start: int = 0
-
-    @property
-    def stride(self) -> int:
-        """Cells from one window to the next."""
-        return self.window - self.overlap
-
-    def box(self, row: int, col: int) -> Box:
-        """The cells of a window."""
-        top, left = (self.start + k * self.stride for k in (row, col))
-        return Box(top, left, top + self.window, left + self.window)
-
-    def over(self, box: Box) -> Iterator[tuple[int, int]]:
-        """Numbers of the windows that overlap a box, row by row."""
-        return product(self._span(box.top, box.bottom), self._span(box.left, box.right))
-
-    def around(self, box: Box) -> Box:
-        """The box of all windows that overlap a box."""
-        rows, cols = self._span(box.top, box.bottom), self._span(box.left, box.right)
-        first, last = self.box(rows[0], cols[0]), self.box(rows[-1], cols[-1])
-        return Box(first.top, first.left, last.bottom, last.right)
-
-    def weights(self) -> Tensor:
-        """How much each cell of a window counts, (window, window); over all windows they sum to 1.
-
-        Linear over what is shared with a neighbour.
-        """
-        ramp = torch.ones(self.window)
-        if self.overlap:
-            rise = (torch.arange(self.overlap) + 0.5) / self.overlap
-            ramp[: self.overlap] = rise
-            ramp[-self.overlap :] = 1 - rise
-        return ramp[:, None] * ramp
-
-    def _span(self, first: int, end: int) -> range:
-        low = first - self.start - self.window
-        return range(low // self.stride + 1, -(-(end - self.start) // self.stride))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +71,9 @@ class SeamlessOptions:
         halo: pixels around a tile that are decoded with it and cut off.
         grain: how much of the model's grain images are given, if it has one.
         kept: finished windows that are remembered.
+        batch: windows that are denoised at once, where there are no lanes. Every forward has so
+            many, the last ones repeated, and all of a kind, so that a window does not depend on
+            its company.
     """
 
     seed: int = 0
@@ -177,35 +87,29 @@ class SeamlessOptions:
     halo: int = 64
     grain: float = 1.0
     kept: int = 256
+    batch: int = 1
 
 
-def ground_noise(seed: int, purpose: int | str, box: Box, channels: int) -> Tensor:
-    """Standard normal noise (channels, rows, cols), float32, that belongs to the cells of a box.
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A window to be denoised.
 
-    The same cell has the same noise in every box that holds it.
-
-    Args:
-        seed: of the field.
-        purpose: number of a phase, or another name; each has noise of its own.
-        box: the cells.
-        channels: of the latent.
+    Attributes:
+        key: phase, row and column.
+        box: its cells.
+        start: clean estimate (c, window, window) that its phase begins with; None for the first.
     """
-    noise = torch.empty(channels, *box.shape)
-    rows = range(box.top // _CHUNK, -(-box.bottom // _CHUNK))
-    for row, col in product(rows, range(box.left // _CHUNK, -(-box.right // _CHUNK))):
-        source = keyed_generator(seed, purpose, row, col)
-        chunk = torch.randn(channels, _CHUNK, _CHUNK, generator=source)
-        place = Box(row, col, row + 1, col + 1).times(_CHUNK)
-        part = place.common(box)
-        noise[(..., *part.within(box))] = chunk[(..., *part.within(place))]
-    return noise
+
+    key: tuple[int, int, int]
+    box: Box
+    start: Tensor | None
 
 
 class SeamlessField:
     """The imagery of a model under conditions that are known everywhere.
 
     Args:
-        pipe: the model; batches of one, so that a window does not depend on its company.
+        pipe: the model.
         conditions: what a window is made from.
         options: how.
         content_image: (1, 3, h, w) in [-1, 1], whose look to take over everywhere.
@@ -253,8 +157,14 @@ class SeamlessField:
         """The pixels of several boxes; see `image`."""
         cells = [self._cells(box).grown(self.options.halo // self.factor) for box in boxes]
         self._prepare(cells)
-        latents = [self.latents(area)[None] for area in cells]
-        return self._map(self._decoded, list(zip(boxes, cells, latents, strict=True)))
+        jobs = [(box, area, self.latents(area)) for box, area in zip(boxes, cells, strict=True)]
+        made: dict[int, Tensor] = {}
+        for shape in dict.fromkeys(area.shape for area in cells):
+            alike = [k for k, area in enumerate(cells) if area.shape == shape]
+            made |= dict(
+                zip(alike, self._map(self._decoded, [jobs[k] for k in alike]), strict=True)
+            )
+        return [made[k] for k in range(len(boxes))]
 
     def cone(self, box: Box) -> Box:
         """All pixels whose conditions the pixels of a box depend on."""
@@ -281,9 +191,9 @@ class SeamlessField:
             total[(..., *part.within(box))] += window[(..., *inside)] * self._weights[inside]
         return total
 
-    def _grained(self, images: Tensor, box: Box) -> Tensor:
-        """Images (1, 3, rows, cols) of a box of pixels with the grain of its ground."""
-        noise = ground_noise(self.options.seed, "grain", box, 1)[None]
+    def _grained(self, images: Tensor, boxes: Sequence[Box]) -> Tensor:
+        """Images (n, 3, rows, cols) of boxes of pixels with the grain of their ground."""
+        noise = torch.stack([ground_noise(self.options.seed, "grain", box, 1) for box in boxes])
         return self.pipe.grained(images, self.options.grain, noise=noise)
 
     def _cells(self, box: Box) -> Box:
@@ -305,10 +215,8 @@ class SeamlessField:
         # None that is needed now may be forgotten before it is used.
         needed = sum(len(keys) for keys in wanted)
         for keys in reversed(wanted):
-            boxes = [self.layouts[phase].box(row, col) for phase, row, col in keys]
-            starts = [self._start(key[0], box) for key, box in zip(keys, boxes, strict=True)]
-            jobs = list(zip(keys, boxes, starts, strict=True))
-            for key, made in zip(keys, self._map(self._denoise, jobs), strict=True):
+            jobs = [self._job(*key) for key in keys]
+            for key, made in zip(keys, self._denoise_all(jobs), strict=True):
                 self._remember(key, made, max(self.options.kept, needed))
 
     def _remember(self, key: tuple[int, int, int], window: Tensor, most: int) -> None:
@@ -317,18 +225,50 @@ class SeamlessField:
         while len(self._windows) > most:
             self._windows.popitem(last=False)
 
-    def _map(self, function: Callable[[CRSDiffPipeline, T], R], items: Sequence[T]) -> list[R]:
-        if self.lanes is None:
-            return [function(self.pipe, item) for item in items]
-        return self.lanes.map(function, items)
+    def _map(
+        self, function: Callable[[CRSDiffPipeline, Sequence[T]], list[Tensor]], items: Sequence[T]
+    ) -> list[Tensor]:
+        """What a function makes of items: one by one in lanes, or in batches of one size."""
+        if self.lanes is not None:
+            return self.lanes.map(lambda pipe, item: function(pipe, [item])[0], items)
+        made: list[Tensor] = []
+        size = self.options.batch
+        for start in range(0, len(items), size):
+            batch = items[start : start + size]
+            filled = [*batch, *[batch[-1]] * (size - len(batch))]
+            made += function(self.pipe, filled)[: len(batch)]
+        return made
+
+    def _denoise_all(self, jobs: Sequence[_Job]) -> list[Tensor]:
+        """Clean estimates (c, window, window) of windows of a phase, in their order."""
+        if self.lanes is not None or self.options.batch == 1:
+            return self._map(self._denoise, [(job, self._given(job)) for job in jobs])
+        made: dict[int, Tensor] = {}
+        given = [self._given(job)() for job in jobs]
+        kinds: dict[object, list[int]] = {}
+        for k, conditions in enumerate(given):
+            kinds.setdefault(_kind(conditions), []).append(k)
+        for alike in kinds.values():
+            pairs = [(jobs[k], partial(given.__getitem__, k)) for k in alike]
+            made |= dict(zip(alike, self._map(self._denoise, pairs), strict=True))
+        return [made[k] for k in range(len(jobs))]
+
+    def _given(self, job: _Job) -> Callable[[], WindowConditions]:
+        """What a window is made from, once it is asked for."""
+        return partial(self.conditions, job.box.times(self.factor))
 
     @torch.no_grad()
-    def _decoded(self, pipe: CRSDiffPipeline, job: tuple[Box, Box, Tensor]) -> Tensor:
-        """Pixels of a box from the latent of an area of cells around it."""
-        box, cells, latents = job
-        pixels = cells.times(self.factor)
-        images = self._grained(pipe.decode_latents(latents.to(self._device)), pixels)[0]
-        return images[(..., *box.within(pixels))].clamp(-1, 1).cpu()
+    def _decoded(
+        self, pipe: CRSDiffPipeline, jobs: Sequence[tuple[Box, Box, Tensor]]
+    ) -> list[Tensor]:
+        """Pixels of boxes from the latents of areas of cells around them, all of one shape."""
+        places = [cells.times(self.factor) for _, cells, _ in jobs]
+        latents = torch.stack([latent for _, _, latent in jobs]).to(self._device)
+        images = self._grained(pipe.decode_latents(latents), places).clamp(-1, 1).cpu()
+        return [
+            image[(..., *box.within(pixels))]
+            for image, (box, _, _), pixels in zip(images, jobs, places, strict=True)
+        ]
 
     @property
     def _device(self) -> torch.device:
@@ -339,37 +279,40 @@ class SeamlessField:
         """The clean estimate (c, window, window) of a window at the end of a phase."""
         key = (phase, row, col)
         if key not in self._windows:
-            box = self.layouts[phase].box(row, col)
-            job = (key, box, self._start(phase, box))
-            (made,) = self._map(self._denoise, [job])
+            (made,) = self._denoise_all([self._job(*key)])
             self._remember(key, made, self.options.kept)
         self._windows.move_to_end(key)
         return self._windows[key]
 
-    def _start(self, phase: int, box: Box) -> Tensor | None:
-        """The clean estimate (c, window, window) that a phase begins with; None for the first."""
-        return None if phase == 0 else self.latents(box, phase - 1)
+    def _job(self, phase: int, row: int, col: int) -> _Job:
+        box = self.layouts[phase].box(row, col)
+        return _Job((phase, row, col), box, None if phase == 0 else self.latents(box, phase - 1))
 
     @torch.no_grad()
     def _denoise(
-        self, pipe: CRSDiffPipeline, job: tuple[tuple[int, int, int], Box, Tensor | None]
-    ) -> Tensor:
-        """The clean estimate (c, window, window) of a window at the end of its phase."""
-        (phase, *_), box, start = job
-        channels = pipe.unet.config.in_channels
-        noise = ground_noise(self.options.seed, phase, box, channels)[None].to(self._device)
+        self,
+        pipe: CRSDiffPipeline,
+        pairs: Sequence[tuple[_Job, Callable[[], WindowConditions]]],
+    ) -> list[Tensor]:
+        """Clean estimates (c, window, window) of windows of one phase and kind, at its end."""
+        jobs = [job for job, _ in pairs]
+        phase, channels = jobs[0].key[0], pipe.unet.config.in_channels
+        noise = torch.stack(
+            [ground_noise(self.options.seed, phase, job.box, channels) for job in jobs]
+        ).to(self._device)
+        starts = [job.start for job in jobs if job.start is not None]
         scheduler = pipe.scheduler
         scheduler.set_timesteps(self.steps, device=self._device)
         first, end = self._cuts[phase], self._cuts[phase + 1]
         timesteps = scheduler.timesteps
-        if start is None:
-            sample = noise * scheduler.init_noise_sigma
-        else:
-            clean = start[None].to(self._device)
+        if starts:
+            clean = torch.stack(starts).to(self._device)
             sample = scheduler.add_noise(clean, noise, timesteps[first : first + 1])
+        else:
+            sample = noise * scheduler.init_noise_sigma
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
-        denoiser = self._denoiser(pipe, box)
+        denoiser = self._denoiser(pipe, [given() for _, given in pairs])
         for step in range(first, end):
             timestep = timesteps[step]
             scaled = scheduler.scale_model_input(sample, timestep)
@@ -378,21 +321,20 @@ class SeamlessField:
                 sample = clean_estimate(scheduler, prediction, scaled, timestep)
             else:
                 sample = scheduler.step(prediction, timestep, sample)[0]
-        made: Tensor = sample[0].float().cpu()
-        return made
+        return [*sample.float().cpu()]
 
-    def _denoiser(self, pipe: CRSDiffPipeline, box: Box) -> Any:
-        given = self.conditions(box.times(self.factor))
+    def _denoiser(self, pipe: CRSDiffPipeline, given: Sequence[WindowConditions]) -> Any:
+        metadata = [one.metadata for one in given if one.metadata is not None]
         return pipe.denoiser(
-            given.controls[None],
-            given.present[None],
-            [given.prompt],
+            torch.stack([one.controls for one in given]),
+            torch.stack([one.present for one in given]),
+            [one.prompt for one in given],
             self.options.negative_prompt,
             self.content_image,
             self.options.content_scale,
-            None if given.metadata is None else given.metadata[None],
+            torch.stack(metadata) if metadata else None,
             self._guidance,
-            given.uses,
+            {name: _joined([one.uses[name] for one in given]) for name in given[0].uses},
             1.0,
         )
 
@@ -415,8 +357,25 @@ class SeamlessField:
                 f"There must be 1 to {self.steps} phases, one step each at least, not "
                 f"{options.phases}."
             )
+        if options.batch < 1:
+            raise InputError(f"At least one window must be denoised at once, not {options.batch}.")
         if options.kept < 1:
             raise InputError(f"At least one window must be remembered, not {options.kept}.")
+
+
+def _kind(given: WindowConditions) -> object:
+    """What windows that are denoised at once have in common: which work there is to do for them."""
+    uses = tuple(
+        (name, use.strength, use.interval, use.region is None)
+        for name, use in sorted(given.uses.items())
+    )
+    return given.prompt, tuple(given.present.tolist()), given.metadata is None, uses
+
+
+def _joined(uses: Sequence[ControlUse]) -> ControlUse:
+    """One use of a control in several windows, each in its own region."""
+    regions = [use.region for use in uses if use.region is not None]
+    return replace(uses[0], region=torch.cat(regions) if regions else None)
 
 
 def _own_guidance(pipe: CRSDiffPipeline) -> Guidance:

@@ -13,7 +13,8 @@ from rsaug.errors import InputError
 from rsaug.grid import Tile
 from rsaug.pipelines.generate import CRSDiffGenerator, Settings
 from rsaug.pipelines.guidance import Guidance
-from rsaug.pipelines.seamless import Box, SeamlessField, SeamlessOptions, WindowConditions
+from rsaug.pipelines.layout import Box
+from rsaug.pipelines.seamless import SeamlessField, SeamlessOptions, WindowConditions
 from rsaug.requests import Surroundings, TileConditions, TileRequest
 
 _KEPT = 1024
@@ -40,7 +41,7 @@ class SeamlessGenerator:
                 "--seamless out."
             )
         self.generator = generator
-        self.batch_size = generator.batch_size if generator.lanes else 1
+        self.batch_size = generator.batch_size
         self._overlap_px = OVERLAP_PX if overlap_px is None else overlap_px
         self._fields: dict[int, SeamlessField] = {}
         self._around: Surroundings | None = None
@@ -130,6 +131,7 @@ class SeamlessGenerator:
                 overlap=self._overlap_px,
                 grain=settings.grain,
                 kept=_KEPT,
+                batch=1 if generator.lanes else generator.batch_size,
             ),
             generator.style,
             generator.lanes,

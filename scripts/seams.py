@@ -23,7 +23,7 @@ from rsaug.files import write_whole
 from rsaug.options import SynthOptions
 from rsaug.pipelines.canvas import CanvasPipeline
 from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
-from rsaug.pipelines.seamless import Box
+from rsaug.pipelines.layout import Box
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator, window_conditions
 from rsaug.requests import TileRequest, derive_seed
 from rsaug.synthesis import make_plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,14 +15,9 @@ from toy import SIDE, toy_pipeline
 from rsaug.errors import InputError
 from rsaug.pipelines.generate import SCHEDULERS
 from rsaug.pipelines.guidance import Guidance
-from rsaug.pipelines.seamless import (
-    Box,
-    Layout,
-    SeamlessField,
-    SeamlessOptions,
-    WindowConditions,
-    ground_noise,
-)
+from rsaug.pipelines.layout import Box, Layout, ground_noise
+from rsaug.pipelines.seamless import SeamlessField, SeamlessOptions, WindowConditions
+from rsaug.pipelines.steering import ControlUse
 
 SHORT = SeamlessOptions(seed=3, steps=4, guidance=Guidance(1.5, 1.5), overlap=16, halo=16, phases=2)
 
@@ -122,6 +118,41 @@ def test_one_window_of_one_phase_is_the_pipeline() -> None:
     torch.testing.assert_close(one.image(box) / 2 + 0.5, images[0], rtol=1e-4, atol=1e-4)
 
 
+def motley(box: Box) -> WindowConditions:
+    """Of every third window something else is said: a text, a strength, a region, no road."""
+    plain = roads(box)
+    kind = (box.left // 48) % 4
+    if kind == 0:
+        return replace(plain, prompt="field")
+    if kind == 1:
+        half = torch.ones(1, *box.shape)
+        half[..., : box.shape[1] // 2] = box.top % 7 / 7
+        return replace(plain, uses={"road": ControlUse(region=half)})
+    if kind == 2:
+        return replace(plain, controls=plain.controls * 0, present=torch.zeros(6))
+    return plain
+
+
+def test_windows_in_batches_are_the_same_windows() -> None:
+    area = [Box(0, left, SIDE, left + SIDE) for left in range(0, 4 * SIDE, SIDE)]
+    single, batched = (
+        SeamlessField(toy_pipeline(), motley, replace(SHORT, batch=batch)) for batch in (1, 3)
+    )
+    for one, other in zip(single.images(area), batched.images(area), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+    assert batched.evaluated == single.evaluated
+
+
+def test_a_window_does_not_depend_on_its_company() -> None:
+    """Every forward has the same shape, so even the last bit is that of the window alone."""
+    area = [Box(0, left, SIDE, left + SIDE) for left in range(0, 4 * SIDE, SIDE)]
+    together, alone = (
+        SeamlessField(toy_pipeline(), motley, replace(SHORT, batch=4)) for _ in range(2)
+    )
+    (last,) = alone.images(area[2:3])
+    assert torch.equal(together.images(area)[2], last)
+
+
 def test_memory_holds_no_more_windows_than_asked_for() -> None:
     one = field(kept=5)
     for left in range(0, 6 * SIDE, SIDE):
@@ -146,7 +177,8 @@ def test_neighbours_agree_where_their_halos_overlap() -> None:
         ({"halo": -8}, "halo must be"),
         ({"phases": 5}, "1 to 4 phases"),
         ({"phases": 0}, "1 to 4 phases"),
-        ({"kept": 0}, "At least one"),
+        ({"kept": 0}, "At least one window must be remembered"),
+        ({"batch": 0}, "At least one window must be denoised"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

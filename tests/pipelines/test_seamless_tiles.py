@@ -20,7 +20,7 @@ from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import TileGrid, parse_crs
 from rsaug.pipelines.generate import Settings, load_generator
-from rsaug.pipelines.seamless import Box
+from rsaug.pipelines.layout import Box
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator
 from rsaug.progress import RunReport
 from rsaug.requests import TileConditions, TileRequest
