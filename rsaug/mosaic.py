@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import rasterio
 import rasterio.errors
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
@@ -32,6 +34,15 @@ NO_LABEL = 255
 """In the mosaic of the masks: where no tile was made."""
 
 _BLOCK = 512
+_NO_SPACE = 1 << 20
+
+# When a file is closed, rasterio passes GDAL's own errors on as they are.
+_WRITING = (
+    rasterio.errors.RasterioError,
+    rasterio.errors.RasterioIOError,
+    CPLE_BaseError,
+    OSError,
+)
 _CACHE_MB = 128
 
 
@@ -111,28 +122,39 @@ def _write(
     xmp: str | None = None,
     sign: Callable[[Path], None] = lambda whole: None,
 ) -> None:
-    try:
-        with (
-            _workplace(path) as (rough, whole),
-            rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True),
-        ):
-            _paste(rough, parts, look, tags, xmp)
-            rasterio.shutil.copy(
-                rough,
-                whole,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="YES",
-                BLOCKSIZE=_BLOCK,
-                OVERVIEW_RESAMPLING=look.resampling,
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="1",
-            )
-            _check_whole(whole)
-            sign(whole)
-            publish(whole, path)
-    except (rasterio.errors.RasterioError, rasterio.errors.RasterioIOError, OSError) as error:
-        raise OutputError(f"{path} could not be written ({error}).") from error
+    with _workplace(path) as (rough, whole):
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True):
+                _paste(rough, parts, look, tags, xmp)
+                rasterio.shutil.copy(
+                    rough,
+                    whole,
+                    driver="COG",
+                    COMPRESS="DEFLATE",
+                    PREDICTOR="YES",
+                    BLOCKSIZE=_BLOCK,
+                    OVERVIEW_RESAMPLING=look.resampling,
+                    BIGTIFF="IF_SAFER",
+                    NUM_THREADS="1",
+                )
+                _check_whole(whole)
+                sign(whole)
+                publish(whole, path)
+        except OutputError:
+            raise
+        except _WRITING as error:
+            reason = _reason(error, rough.parent)
+            raise OutputError(f"{path} could not be written: {reason}") from error
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """Why a file in a folder could not be written; of a full disk GDAL says many things."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(folder).free < _NO_SPACE:
+            return "no space is left; make room."
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{str(error).strip().rstrip('.')}."
 
 
 @contextlib.contextmanager

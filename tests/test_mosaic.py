@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -126,6 +127,28 @@ except OutputError as error:
     assert "told: " in done.stdout
     assert "mosaic.tif could not be written" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"images", "masks", "conditions", "items"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk can be mounted by root alone")
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+    small = ["mount", "-t", "tmpfs", "-o", "size=300k", "rsaug", str(tmp_path)]
+    if subprocess.run(small, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        folder = RunFolder(tmp_path / "run")
+        folder.prepare()
+        tiles = [TileGrid(parse_crs(32635), 0.5, 128).tile(0, col) for col in range(5)]
+        noise = np.random.default_rng(0)
+        for tile in tiles:
+            content = noise.integers(0, 255, (3, 128, 128), np.uint8)
+            write_cog(folder.image(tile.name), content, tile)
+        with pytest.raises(
+            OutputError, match=r"mosaic\.tif could not be written: no space is left"
+        ):
+            write_mosaics(folder, tiles, 1, {})
+        assert not [path for path in folder.root.iterdir() if path.is_file()]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_memory_does_not_grow_with_the_area(tmp_path: Path) -> None:
