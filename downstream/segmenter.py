@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rsaug.downstream.architectures import make_network
 from rsaug.errors import InputError
-from rsaug.optional import require
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -146,11 +146,6 @@ class RoadSegmenter(nn.Module):
 
 
 def _make_network(config: SegmenterConfig) -> nn.Module:
-    smp = require("segmentation_models_pytorch", extra="eval")
-    kind = smp.MODEL_ARCHITECTURES_MAPPING.get(config.architecture)
-    if kind is None:
-        known = ", ".join(smp.MODEL_ARCHITECTURES_MAPPING)
-        raise InputError(f"No architecture is called {config.architecture!r}; there are {known}.")
     widths: dict[str, object] = {}
     if config.decoder_channels:
         if config.architecture not in _WIDTHS_OF_LEVELS:
@@ -162,20 +157,7 @@ def _make_network(config: SegmenterConfig) -> nn.Module:
             "encoder_depth": len(config.decoder_channels),
             "decoder_channels": config.decoder_channels,
         }
-    try:
-        # encoder_weights=None: from scratch, nothing is downloaded.
-        network: nn.Module = kind(config.encoder, encoder_weights=None, **widths)
-    # By its own name, or by timm's.
-    except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"No encoder is called {config.encoder!r}; see segmentation_models_pytorch for names."
-        ) from error
-    except (ValueError, NotImplementedError, TypeError) as error:
-        raise InputError(
-            f"The architecture {config.architecture!r} does not go with the encoder "
-            f"{config.encoder!r} ({error})."
-        ) from error
-    return network
+    return make_network(config.architecture, config.encoder, options=widths)
 
 
 def _our_name(name: str) -> str:

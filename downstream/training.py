@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
+from rsaug.downstream.losses import road_loss
 from rsaug.downstream.roadtiles import RoadTiles
 from rsaug.downstream.segmenter import RoadSegmenter, SegmenterConfig
 from rsaug.errors import InputError
@@ -133,16 +133,3 @@ def draw_batch(
         xs.append(turn(x, quarter, mirror))
         ys.append(turn(masks[k].float(), quarter, mirror))
     return torch.stack(xs), torch.stack(ys)
-
-
-def road_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice over the whole batch (Milletari et al., 2016).
-
-    Args:
-        logits: (n, rows, cols).
-        masks: (n, rows, cols) float 0/1.
-    """
-    probability = torch.sigmoid(logits)
-    overlap = 2 * (probability * masks).sum() + 1
-    dice = 1 - overlap / (probability.sum() + masks.sum() + 1)
-    return binary_cross_entropy_with_logits(logits, masks) + dice

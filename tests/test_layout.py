@@ -106,7 +106,7 @@ def test_every_folder_is_in_the_list_of_packages() -> None:
 
 def test_constraints_pin_what_is_declared() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    pins = dict(re.findall(r"^([a-z0-9-]+)==([0-9.]+)$", text, re.MULTILINE))
+    pins = dict(re.findall(r"^([a-z0-9-]+)==([0-9.]+(?:post[0-9]+)?)$", text, re.MULTILINE))
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(pins) == len(lines), "a line is no plain name==version"
     for group in ("", "eval", "view", "dev"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsaug.downstream.consistency import Segmenter
+from rsaug.downstream.detector import RoadDetector, is_detector
 from rsaug.downstream.evaluation.autoencoder import Autoencoder
 from rsaug.downstream.evaluation.changes import Instruments, judge_changes
 from rsaug.downstream.evaluation.detection import judge_roads
@@ -116,18 +117,35 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     )
 
 
-def load_detector(folder: Path) -> RoadSegmenter:
+def load_detector(folder: Path) -> RoadSegmenter | RoadDetector:
     """A frozen detector.
 
     Raises:
-        InputError: if the folder holds none, with how to make one.
+        InputError: if the folder holds none, with how to make one, or one that has seen synthetic
+            tiles or looks at other bands than red, green and blue.
     """
+    if is_detector(folder):
+        return _fit_to_judge(RoadDetector.load(folder), folder)
     if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
         raise InputError(
             f"{folder} holds no road detector; train one on real tiles with: python "
             "scripts/consistency.py train --data DIR --out DETECTOR."
         )
     return RoadSegmenter.load(folder)
+
+
+def _fit_to_judge(detector: RoadDetector, folder: Path) -> RoadDetector:
+    if detector.facts.get("data", {}).get("synthetic"):
+        raise InputError(
+            f"The detector in {folder} was trained on synthetic tiles, so it cannot say whether "
+            "roads in such tiles look real; give one that was trained on real tiles alone."
+        )
+    if detector.config.in_channels != 3:
+        raise InputError(
+            f"The detector in {folder} looks at {detector.config.in_channels} bands; images of a "
+            "run have 3."
+        )
+    return detector
 
 
 def load_lpips(path: Path) -> LPIPS:
@@ -218,7 +236,7 @@ def _compared(
     wanted: Wanted,
     own: Tiles,
     real: Tiles | None,
-    detectors: Mapping[str, RoadSegmenter],
+    detectors: Mapping[str, RoadSegmenter | RoadDetector],
     autoencoder: Autoencoder | None,
 ) -> dict[str, Any]:
     """What is compared, for the top of the report."""

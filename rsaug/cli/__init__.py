@@ -14,10 +14,12 @@ from rsaug.cli import (
     inpaint,
     inspect,
     models,
+    predict,
     restyle,
     status,
     synth,
     train,
+    train_roads,
     upscale,
     vectorize,
     verify,
@@ -55,7 +57,9 @@ app.command("restyle")(restyle.restyle)
 app.command("inpaint")(inpaint.inpaint)
 app.command("upscale")(upscale.upscale)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("vectorize")(vectorize.vectorize)
+train.app.command("roads")(train_roads.roads)
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 

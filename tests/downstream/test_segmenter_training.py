@@ -12,10 +12,11 @@ from tilefolder import make_tile_folder
 
 pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `eval`")
 
+from rsaug.downstream.losses import road_loss
 from rsaug.downstream.metrics import road_scores
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.downstream.segmenter import RoadSegmenter, SegmenterConfig
-from rsaug.downstream.training import SegmenterRecipe, draw_batch, road_loss, train_segmenter
+from rsaug.downstream.training import SegmenterRecipe, draw_batch, train_segmenter
 from rsaug.errors import InputError
 
 TOY = SegmenterConfig(encoder="tu-resnet10t", decoder_channels=(16, 8, 8))

@@ -1,0 +1,141 @@
+"""What a road detector is trained on and how, as arguments of Lightning's command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsaug.errors import InputError
+
+ROADS_FILE = "roads.geojson"
+"""The centrelines of a folder of tiles."""
+
+TASK = "rsaug.downstream.tasks.RoadSegmentationTask"
+DATA = "rsaug.downstream.datamodules.RoadDataModule"
+FOLDER = "rsaug.downstream.roadfolder.RoadFolder"
+
+EPOCHS, BATCH = 20, 8
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is trained on what; whatever is None is as a configuration has it, or by default.
+
+    Attributes:
+        config: YAML file in the manner of torchgeo: ``model``, ``data``, ``trainer``.
+        real: Folder of real tiles.
+        dataset: Its kind, as `RoadDataModule` has it; by default that of the configuration, and
+            without one told by what is in the folder.
+        synthetic: Folders of ``rsaug synth``.
+        ratio: Share of synthetic tiles.
+        arch: Architecture.
+        encoder: Encoder.
+        loss: Losses with weights.
+        auxiliary: Weight of the loss of centreline and direction.
+        chip_size: Side of what is cut from tiles, in pixels.
+        batch: Tiles a step.
+        learning_rate: Highest rate of AdamW.
+        steps: Optimisation steps, in place of epochs.
+        epochs: How often as many tiles are seen as there are real ones.
+        workers: Processes that read.
+        device: ``cpu``, ``cuda``, ``cuda:1``.
+        seed: Of everything that is random.
+    """
+
+    config: Path | None = None
+    real: Path | None = None
+    dataset: str | None = None
+    synthetic: tuple[Path, ...] = ()
+    ratio: float | None = None
+    arch: str | None = None
+    encoder: str | None = None
+    loss: str | None = None
+    auxiliary: float | None = None
+    chip_size: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    workers: int | None = None
+    device: str | None = None
+    seed: int | None = None
+
+    def arguments(self) -> list[str]:
+        """The same as arguments of Lightning's command line.
+
+        Raises:
+            InputError: if something is missing, or two things exclude each other.
+        """
+        if self.config is None and self.real is None:
+            raise InputError(
+                "Give tiles to train and validate on: --real with a folder of real tiles, or "
+                "--config with a YAML file that names one."
+            )
+        if self.config is not None and not self.config.is_file():
+            raise InputError(f"There is no configuration {self.config}.")
+        if self.steps is not None and self.epochs is not None:
+            raise InputError("--steps and --epochs exclude each other; give one.")
+        if self.ratio is not None and not self.synthetic and self.config is None:
+            raise InputError("--ratio is the share of synthetic tiles; name some by --synthetic.")
+        begin: dict[str, Any] = {}
+        if self.config is None:
+            begin = {"model": TASK, "data": DATA, "trainer.max_epochs": EPOCHS}
+            begin |= {"data.init_args.on_overlap": "drop", "data.init_args.batch_size": BATCH}
+            begin["seed_everything"] = 0
+        first = [] if self.config is None else ["--config", str(self.config)]
+        given = {name: value for name, value in self._given().items() if value is not None}
+        return first + [f"--{name}={_written(value)}" for name, value in (begin | given).items()]
+
+    def _given(self) -> dict[str, Any]:
+        """By name of the argument; None where it is not given."""
+        model, data = "model.init_args.", "data.init_args."
+        dataset = self.dataset
+        if self.real is not None and self.config is None:
+            dataset = dataset or kind_of(self.real)
+        accelerator, _, number = (self.device or "").partition(":")
+        by_steps = self.steps is not None
+        return {
+            f"{model}model": self.arch,
+            f"{model}backbone": self.encoder,
+            f"{model}loss": self.loss,
+            f"{model}auxiliary": self.auxiliary,
+            f"{model}lr": self.learning_rate,
+            f"{data}dataset": dataset,
+            f"{data}root": None if self.real is None else str(self.real),
+            f"{data}synthetic": [str(run) for run in self.synthetic] or None,
+            f"{data}synthetic_share": self.ratio,
+            f"{data}chip_size": self.chip_size,
+            f"{data}batch_size": self.batch,
+            f"{data}num_workers": self.workers,
+            f"{data}seed": self.seed,
+            "seed_everything": self.seed,
+            "trainer.max_epochs": -1 if by_steps else self.epochs,
+            "trainer.max_steps": self.steps,
+            "trainer.accelerator": accelerator or None,
+            "trainer.devices": [int(number)] if number.isdigit() else None,
+        }
+
+
+def kind_of(folder: Path) -> str:
+    """Which dataset reads a folder, by what is in it.
+
+    Raises:
+        InputError: if that cannot be told.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of tiles.")
+    if (folder / "index.csv").is_file():
+        if (folder / ROADS_FILE).is_file():
+            return FOLDER
+        if (folder / "masks").is_dir():
+            return "massachusetts"
+    raise InputError(
+        f"{folder} has neither index.csv with {ROADS_FILE} nor index.csv with masks/, so how it is "
+        "to be read has to be said: --dataset naip, massachusetts, deepglobe or spacenet."
+    )
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, list | dict) else str(value)

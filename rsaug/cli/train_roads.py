@@ -1,0 +1,216 @@
+"""``rsaug train roads``: a road detector from real tiles, and synthetic ones beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsaug.cli.layer_options import option
+from rsaug.cli.train_sources import say
+from rsaug.errors import InputError
+
+_TILES, _MODEL, _RECIPE = "Tiles", "What is trained", "How it is trained"
+_MACHINE, _RESULT = "Machine", "Result"
+
+_Config = Annotated[
+    Path | None,
+    option(
+        "--config",
+        _RECIPE,
+        "YAML in the manner of torchgeo: model, data, trainer; other options go over it.",
+        "FILE",
+    ),
+]
+_Real = Annotated[
+    Path | None,
+    option("--real", _TILES, "Folder of real tiles, to train and to validate on.", "DIR"),
+]
+_Dataset = Annotated[
+    str | None,
+    option(
+        "--dataset",
+        _TILES,
+        "How that is read: naip, massachusetts, deepglobe, spacenet, or the path of a class.",
+        "NAME",
+        "told by what is in it",
+    ),
+]
+_Synthetic = Annotated[
+    list[Path] | None,
+    option("--synthetic", _TILES, "Folder of rsaug synth; give it again for further ones.", "DIR"),
+]
+_Ratio = Annotated[
+    float | None, option("--ratio", _TILES, "Share of synthetic tiles in each batch.", "X", "0.5")
+]
+_ChipSize = Annotated[
+    int | None,
+    option("--chip-size", _TILES, "Pixels a side that are cut from tiles.", "N", "whole tiles"),
+]
+_Gsd = Annotated[
+    float | None, option("--gsd", _TILES, "Metres a pixel of tiles that do not say it.", "M")
+]
+_Arch = Annotated[
+    str | None,
+    option(
+        "--arch",
+        _MODEL,
+        "unet, unetplusplus, linknet, dlinknet, deeplabv3plus, segformer, upernet, fpn, ...",
+        "NAME",
+        "unet",
+    ),
+]
+_Encoder = Annotated[
+    str | None,
+    option(
+        "--encoder",
+        _MODEL,
+        "As segmentation-models-pytorch names it; of timm with tu- before it.",
+        "NAME",
+        "resnet34",
+    ),
+]
+_Loss = Annotated[
+    str | None,
+    option(
+        "--loss",
+        _RECIPE,
+        "bce, dice, focal, cldice, boundary, added up with weights.",
+        "TERMS",
+        "bce+dice",
+    ),
+]
+_Auxiliary = Annotated[
+    float | None,
+    option(
+        "--auxiliary",
+        _RECIPE,
+        "Weight of also learning centrelines and directions.",
+        "X",
+        "0, not at all",
+    ),
+]
+_Batch = Annotated[int | None, option("--batch", _RECIPE, "Tiles a step.", "N", "8")]
+_Rate = Annotated[
+    float | None, option("--learning-rate", _RECIPE, "Highest rate of AdamW.", "X", "1e-3")
+]
+_Steps = Annotated[
+    int | None, option("--steps", _RECIPE, "Optimisation steps, in place of epochs.", "N")
+]
+_Epochs = Annotated[
+    int | None,
+    option(
+        "--epochs", _RECIPE, "How often as many tiles are seen as there are real ones.", "N", "20"
+    ),
+]
+_Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        help="Same seed, same detector on the same machine. [dim]Default: 0.[/]",
+        metavar="N",
+        min=0,
+        max=(1 << 32) - 1,
+        rich_help_panel=_RECIPE,
+    ),
+]
+_Workers = Annotated[
+    int | None, option("--workers", _MACHINE, "Processes that read tiles.", "N", "0")
+]
+_Device = Annotated[
+    str | None,
+    option("--device", _MACHINE, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
+]
+_Test = Annotated[
+    bool,
+    typer.Option(
+        "--test",
+        help="Measure on the test split, too, once at the end.",
+        metavar="",
+        rich_help_panel=_RESULT,
+    ),
+]
+_Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        help="Folder of the result; checkpoints and scores by epoch go beside it.",
+        metavar="DIR",
+        rich_help_panel=_RESULT,
+    ),
+]
+
+
+def roads(
+    config: _Config = None,
+    real: _Real = None,
+    dataset: _Dataset = None,
+    synthetic: _Synthetic = None,
+    ratio: _Ratio = None,
+    chip_size: _ChipSize = None,
+    gsd: _Gsd = None,
+    arch: _Arch = None,
+    encoder: _Encoder = None,
+    loss: _Loss = None,
+    auxiliary: _Auxiliary = None,
+    batch: _Batch = None,
+    learning_rate: _Rate = None,
+    steps: _Steps = None,
+    epochs: _Epochs = None,
+    seed: _Seed = None,
+    workers: _Workers = None,
+    device: _Device = None,
+    test: _Test = False,
+    out: _Out = Path("roads-detector"),
+) -> None:
+    """Train a road detector on real tiles and, if you have them, synthetic ones.
+
+    It is validated on real tiles alone. Stop and start again as you like: it goes on from the last
+    whole epoch. Find roads with: rsaug predict
+    """
+    from rsaug.optional import require
+
+    if gsd is not None and not 0 < gsd < float("inf"):
+        raise InputError(f"--gsd must be above 0, not {gsd:g}.")
+    for name, number in (("steps", steps), ("epochs", epochs), ("batch", batch)):
+        if number is not None and number < 1:
+            raise InputError(f"--{name} must be 1 or more, not {number}.")
+    require("torchgeo", extra="eval")
+    require("skimage", extra="graph")
+    from rsaug.downstream.detector_training import train_detector
+    from rsaug.downstream.training_options import TrainingOptions
+    from rsaug.pipelines.generate import pick_device
+
+    if device is not None:
+        pick_device(device)
+    options = TrainingOptions(
+        config=config,
+        real=real,
+        dataset=dataset,
+        synthetic=tuple(synthetic or ()),
+        ratio=ratio,
+        arch=arch,
+        encoder=encoder,
+        loss=loss,
+        auxiliary=auxiliary,
+        chip_size=chip_size,
+        batch=batch,
+        learning_rate=learning_rate,
+        steps=steps,
+        epochs=epochs,
+        workers=workers,
+        device=device,
+        seed=seed,
+    )
+    detector = train_detector(options, out, gsd_m=gsd, test=test, log=say)
+    for split in ("val", "test"):
+        scores = detector.facts["metrics"]
+        shown = [
+            f"{name} {scores[f'{split}/{name}']:.3f}"
+            for name in ("iou", "f1", "relaxed_f1", "cldice")
+            if scores.get(f"{split}/{name}") is not None
+        ]
+        if shown:
+            say(f"{split}: {', '.join(shown)}, road from {detector.config.threshold:g} on")
+    say(f"The detector is in {out}; use it with: rsaug predict {out} IMAGE")

@@ -1,0 +1,163 @@
+"""Train road detectors on real tiles and measure them, one data set and seed a command.
+
+Each result is a line of JSON; a run that is in the file already is not made again, and one that was
+stopped goes on from its last whole epoch::
+
+    for seed in 0 1 2; do
+        python scripts/train_detectors.py --data DATA --dataset naip --seed $seed
+        python scripts/train_detectors.py --data DATA --dataset massachusetts --seed $seed
+    done
+
+with ``DATA`` the folder that holds ``naip-roads`` and ``massachusetts-roads``. ``--synthetic RUN
+--ratio X`` adds tiles of ``rsaug synth``. The threshold and the weights are chosen on the val
+split; the test split is measured once, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from rsaug.cli import Commands
+from rsaug.downstream.datamodules import RoadDataModule
+from rsaug.downstream.detector import RoadDetector
+from rsaug.downstream.detector_training import train_detector
+from rsaug.downstream.metrics.modules import Apls
+from rsaug.downstream.training_options import DATA, TASK, TrainingOptions
+from rsaug.errors import InputError
+
+app = typer.Typer(cls=Commands, help=__doc__)
+
+# As many pixels a step in both.
+DATASETS: dict[str, dict[str, Any]] = {
+    "naip": {
+        "folder": "naip-roads",
+        "gsd_m": 0.6,
+        "data": {"eval_options": {"years": "image"}, "on_overlap": "drop", "batch_size": 8},
+    },
+    "massachusetts": {
+        "folder": "massachusetts-roads",
+        "gsd_m": 1.0,
+        "data": {"chip_size": 512, "drop_blank": True, "batch_size": 2},
+    },
+}
+REPORTED = ("iou", "f1", "relaxed_precision", "relaxed_recall", "relaxed_f1", "cldice")
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sets.")],
+    dataset: Annotated[str, typer.Option(help="naip or massachusetts.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    arch: str = "unet",
+    encoder: str = "resnet18",
+    loss: str = "bce+dice",
+    auxiliary: float = 0.0,
+    steps: Annotated[int, typer.Option(min=1)] = 700,
+    synthetic: Annotated[list[Path] | None, typer.Option(help="Runs of rsaug synth.")] = None,
+    ratio: Annotated[float, typer.Option(help="Share of synthetic tiles.")] = 0.5,
+    device: str = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the detectors.")] = Path("runs/detectors"),
+    results: Annotated[Path | None, typer.Option(help="By default results.jsonl there.")] = None,
+) -> None:
+    """Train one detector, measure it on val and test, and add a line to the results."""
+    if dataset not in DATASETS:
+        raise InputError(f"The data sets are {', '.join(DATASETS)}, not {dataset!r}.")
+    if threads:
+        torch.set_num_threads(threads)
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "seed": seed,
+        "arch": arch,
+        "encoder": encoder,
+        "loss": loss,
+        "auxiliary": auxiliary,
+        "steps": steps,
+        "synthetic": [run.resolve().name for run in synthetic or ()],
+        "ratio": ratio if synthetic else 0.0,
+    }
+    results = results or runs / "results.jsonl"
+    if any(all(line[k] == v for k, v in asked.items()) for line in read_lines(results)):
+        typer.echo(f"{results} has this run already.")
+        return
+    name = "-".join(str(x) for x in (dataset, arch, encoder, steps, *asked["synthetic"], seed))
+    out = runs / f"{name}-{loss}-{auxiliary:g}-{asked['ratio']:g}".replace("*", "x")
+    config = write_config(out, data, dataset)
+    given = {k: asked[k] for k in ("arch", "encoder", "loss", "auxiliary", "steps", "seed")}
+    options = TrainingOptions(
+        config=config,
+        synthetic=tuple(synthetic or ()),
+        ratio=ratio if synthetic else None,
+        device=device,
+        **given,
+    )
+    began = time.monotonic()
+    gsd_m = DATASETS[dataset]["gsd_m"]
+    detector = train_detector(options, out, gsd_m=gsd_m, test=True, log=typer.echo)
+    seconds = time.monotonic() - began
+    scores = detector.facts["metrics"]
+    measured = {
+        split: {score: scores[f"{split}/{score}"] for score in REPORTED}
+        | apls(detector.to(device), data, dataset, split)
+        for split in ("val", "test")
+    }
+    line = {
+        **asked,
+        **measured,
+        "threshold": detector.config.threshold,
+        "train_seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "versions": detector.facts["versions"],
+        "weights_sha256": detector.facts["weights_sha256"],
+    }
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    typer.echo(json.dumps(measured, indent=2))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The results so far."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def data_arguments(data: Path, dataset: str) -> dict[str, Any]:
+    """Arguments of the data module for a data set."""
+    of = DATASETS[dataset]
+    return {"dataset": dataset, "root": str(data / of["folder"]), **of["data"]}
+
+
+def write_config(out: Path, data: Path, dataset: str) -> Path:
+    """A configuration of a data set, beside where the detector goes. JSON is YAML, too."""
+    path = out.with_name(f"{out.name}.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model": {"class_path": TASK},
+        "data": {"class_path": DATA, "init_args": data_arguments(data, dataset)},
+    }
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def apls(detector: RoadDetector, data: Path, dataset: str, split: str) -> dict[str, float]:
+    """APLS and its two directions over the tiles of a split, at the detector's threshold."""
+    module = RoadDataModule(**data_arguments(data, dataset))
+    chips = module.real.split(split)
+    metric = Apls(DATASETS[dataset]["gsd_m"])
+    for k in range(len(chips)):
+        sample = chips[k]
+        found = detector.predict(sample["image"][None].byte().numpy())
+        metric.update(torch.from_numpy(found), sample["mask"][None])
+    return {name: float(value) for name, value in metric.compute().items()}
+
+
+if __name__ == "__main__":
+    app()
