@@ -66,8 +66,9 @@ types: $(INSTALLED)
 	cd build/types/rsaug && ln -s ../../../rsaug/* ../../../pipelines ../../../downstream .
 	$(BIN)/mypy
 
+# A process a core, each with one thread; a file's tests stay together and share their fixtures.
 tests: $(INSTALLED)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 constraints: $(INSTALLED)
 	$(BIN)/python scripts/pin_constraints.py

@@ -11,8 +11,10 @@ from rsaug.cli import (
     conditions,
     decouple,
     evaluate,
+    filter,
     inpaint,
     inspect,
+    layouts,
     models,
     predict,
     restyle,
@@ -57,9 +59,11 @@ app.command("restyle")(restyle.restyle)
 app.command("inpaint")(inpaint.inpaint)
 app.command("upscale")(upscale.upscale)
 app.command("evaluate")(evaluate.evaluate)
+app.command("filter")(filter.filter_run)
 app.command("predict")(predict.predict)
 app.command("vectorize")(vectorize.vectorize)
 train.app.command("roads")(train_roads.roads)
+app.add_typer(layouts.app, name="layouts")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
 
