@@ -75,9 +75,18 @@ class Run:
         if self.precision is not None:
             return self.precision
         if device.type == "cpu":
-            # Without AVX-512 bfloat16 is emulated, which takes ten times as long as float32.
-            return "bf16" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "no"
+            return "bf16" if multiplies_bfloat16() else "no"
         return "bf16" if device.type != "cuda" or torch.cuda.is_bf16_supported() else "no"
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for products in bfloat16.
+
+    Where it has none they are emulated, which takes two to ten times as long as float32; AVX-512
+    alone does not have them.
+    """
+    features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in features)
 
 
 def make_accelerator(run: Run) -> Any:

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from rsaug.cli import (
+    bench,
     conditions,
     decouple,
     evaluate,
@@ -66,6 +67,7 @@ train.app.command("roads")(train_roads.roads)
 app.add_typer(layouts.app, name="layouts")
 app.add_typer(train.app, name="train")
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

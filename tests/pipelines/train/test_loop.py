@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +175,22 @@ def test_a_digest_tells_weights_shapes_and_texts_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capability", "asked", "precision"),
+    ("features", "asked", "precision"),
     [
-        ("AVX512", None, "bf16"),
-        ("AVX2", None, "no"),
-        ("DEFAULT", None, "no"),
-        ("AVX2", "bf16", "bf16"),
-        ("AVX512", "no", "no"),
+        ("avx512_bf16", None, "bf16"),
+        ("amx_tile", None, "bf16"),
+        ("avx512", None, "no"),
+        ("", None, "no"),
+        ("avx512", "bf16", "bf16"),
+        ("amx_tile avx512_bf16", "no", "no"),
     ],
 )
 def test_a_cpu_that_emulates_bfloat16_computes_in_float32(
-    monkeypatch: pytest.MonkeyPatch, capability: str, asked: Any, precision: str
+    monkeypatch: pytest.MonkeyPatch, features: str, asked: Any, precision: str
 ) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    for name in ("avx512_bf16", "amx_tile", "avx512"):
+        has = partial(features.split().__contains__, name)
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", has)
     assert Run(device="cpu", precision=asked).products() == precision
 
 
