@@ -7,7 +7,6 @@ synthetic, so ``rsaug:synthetic`` and IPTC's digital source type do.
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
 import shapely
 
 from rsaug import __version__
@@ -90,7 +91,7 @@ IMAGE_ASSETS: Mapping[str, Mapping[str, Any]] = {
 """The same of those of an image to learn from."""
 
 _ITEMS_AT_ONCE = 500
-"""How many items are held in memory when the table of them is written, or a tenth of all."""
+"""How many items are held in memory when the table of them is written."""
 
 ROAD_LABELS = (
     "Road mask: 1 where the centre of the pixel lies on the surface of a road, 0 elsewhere. Drawn "
@@ -327,24 +328,42 @@ def make_collection(items: Iterable[Mapping[str, Any]], about: Description) -> d
 
 def _write_manifest(folder: RunFolder, names: Sequence[str], collection: Mapping[str, Any]) -> None:
     """Write the items as stac-geoparquet, paths as seen from the table's own folder."""
-    from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
+    from stac_geoparquet.arrow import to_parquet
 
-    rows = (_seen_from_root(item) for item in folder.items([*names]))
     # The links to thousands of items would be repeated in the header.
     header = {**collection, "links": []}
     try:
         # It is written to a path of this machine only, which that of a store is not.
         with tempfile.TemporaryDirectory(prefix="rsaug-") as place:
-            chunks, table = Path(place) / "chunks", Path(place) / folder.manifest.name
-            chunks.mkdir()
-            # At most ten: they are read in the order of their names, where 10 is before 2.
-            size = max(_ITEMS_AT_ONCE, math.ceil(len(names) / 10))
-            batches = parse_stac_items_to_arrow(rows, size, "ChunksToDisk", chunks)
+            table = Path(place) / folder.manifest.name
+            batches = _arrow_batches(folder, names, Path(place))
             to_parquet(batches, table, collections={header["id"]: header})
             content = table.read_bytes()
     except OSError as error:
         raise OutputError(f"{folder.manifest} could not be written ({error}).") from error
     write_whole(folder.manifest, content)
+
+
+def _arrow_batches(folder: RunFolder, names: Sequence[str], place: Path) -> pa.RecordBatchReader:
+    """The items in the order of their names, a few at a time by way of files in a folder."""
+    from stac_geoparquet.arrow import parse_stac_items_to_arrow
+
+    files: list[str] = []
+    schemas: list[pa.Schema] = []
+    # The library reads its files in the order of their names, where 10 is before 2: ten a folder.
+    for start in range(0, len(names), 10 * _ITEMS_AT_ONCE):
+        part = place / f"part-{start}"
+        part.mkdir()
+        items = folder.items([*names[start : start + 10 * _ITEMS_AT_ONCE]])
+        rows = (_seen_from_root(item) for item in items)
+        schemas.append(parse_stac_items_to_arrow(rows, _ITEMS_AT_ONCE, "ChunksToDisk", part).schema)
+        files += [str(path) for path in sorted(part.iterdir())]
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    found = pads.dataset(files, schema=schema, format="parquet")
+    batches = found.to_batches(
+        batch_size=_ITEMS_AT_ONCE, batch_readahead=1, fragment_readahead=1, use_threads=False
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _seen_from_root(item: dict[str, Any]) -> dict[str, Any]:
