@@ -194,6 +194,10 @@ def told(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            # Of the web everything is called not found, also what cannot be reached.
+            raise OSError(cause.errno or errno.EIO, _text(cause), str(path)) from error
         if error.strerror is None:
             number = next((n for kind, n in _NUMBERS.items() if isinstance(error, kind)), errno.EIO)
             raise OSError(number, _text(error), str(path)) from error

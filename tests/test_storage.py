@@ -283,6 +283,8 @@ def test_layers_come_from_the_web(roads: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"none\.gpkg does not exist"):
             make_plan(asked(address.replace("streets", "none"), str(tmp_path / "out")))
         web.shutdown()
+    with pytest.raises(InputError, match=r"cannot be fetched .*[Cc]onnect"):
+        make_plan(asked(address, str(tmp_path / "out")))
 
 
 def test_a_command_from_bucket_to_bucket(

@@ -314,7 +314,7 @@ def test_names_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder; name a file in it"):
         open_source(tmp_path)
     with pytest.raises(InputError, match=r"is an address; what can be read is .* Download it"):
-        open_source("https://example.com/roads.geojson")
+        open_source("ftp://example.com/roads.geojson")
     with pytest.raises(InputError, match="does not exist; check the name"):
         open_source("/vsicurl/https:/example.com/roads.geojson")
     assert is_file("roads.gpkg|layername=a")
