@@ -25,12 +25,11 @@ def keys(text: str, block: str) -> list[str]:
 
 @pytest.mark.parametrize("name", config_names())
 def test_arguments_are_those_of_the_classes(name: str) -> None:
-    from torchgeo.trainers import SemanticSegmentationTask
-
     from rsaug.downstream.datamodules import RoadDataModule
+    from rsaug.downstream.tasks import RoadSegmentationTask
 
     text = config_path(name).read_text(encoding="utf-8")
-    for block, kind in (("model", SemanticSegmentationTask), ("data", RoadDataModule)):
+    for block, kind in (("model", RoadSegmentationTask), ("data", RoadDataModule)):
         known = set(inspect.signature(kind.__init__).parameters)
         assert keys(text, block)
         assert set(keys(text, block)) <= known
