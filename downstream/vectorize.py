@@ -6,16 +6,13 @@ are read window by window; what is held at once is the roads' skeletons and not 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import rasterio
 import rasterio.errors
 from affine import Affine
@@ -26,9 +23,9 @@ from rsaug.downstream.graph.lines import frame_of_graph
 from rsaug.downstream.graph.masks import Cleaning, Traced, trace_raster
 from rsaug.downstream.graph.skeleton import Window
 from rsaug.errors import InputError
-from rsaug.files import write_whole
 from rsaug.grid import Tile, crs_name
 from rsaug.rasterfile import RASTERS, driver_of, opened
+from rsaug.vectorfile import write_vectors
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 """Formats of the result by ending."""
@@ -281,21 +278,7 @@ def write_lines(path: Path | str, lines: gpd.GeoDataFrame) -> None:
     if driver == "GeoJSON":
         lines = lines.to_crs(4326)
         options = {"RFC7946": "YES", "COORDINATE_PRECISION": 7}
-    with tempfile.TemporaryDirectory() as folder:
-        rough = Path(folder) / f"roads{path.suffix.lower()}"
-        with _no_clock():
-            lines.to_file(rough, driver=driver, layer="roads", engine="pyogrio", **options)
-        write_whole(path, rough.read_bytes())
-
-
-@contextmanager
-def _no_clock() -> Iterator[None]:
-    """Inside, GDAL takes the beginning of the epoch for now: the same lines give the same bytes."""
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    write_vectors(path, lines, "roads", driver, **options)
 
 
 def driver_for(path: Path) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas as gpd
 import pandas as pd
-import pyogrio
 import shapely
 from affine import Affine
 
@@ -22,6 +19,7 @@ from rsaug.grid import TileGrid, crs_name, linear_unit_m
 from rsaug.layouts.layout import transformed
 from rsaug.layouts.placement import Placed
 from rsaug.layouts.statistics import layout_statistics
+from rsaug.vectorfile import write_vectors
 
 ROADS, LANDCOVER, AOI, RECORD = "roads.gpkg", "landcover.gpkg", "aoi.gpkg", "layouts.json"
 
@@ -74,12 +72,12 @@ def write_layouts(
     with_road = _tiles(placed, grid, roads, tiles)
     if with_road.empty:
         raise InputError("None of the layouts has a road, so there is nothing to write.")
-    _write(folder / ROADS, roads, "roads")
+    write_vectors(folder / ROADS, roads, "roads")
     if len(areas):
-        _write(folder / LANDCOVER, areas, "landcover")
+        write_vectors(folder / LANDCOVER, areas, "landcover")
     else:
         (folder / LANDCOVER).unlink(missing_ok=True)
-    _write(folder / AOI, with_road, "aoi")
+    write_vectors(folder / AOI, with_road, "aoi")
     statistics = layout_statistics([p.layout for p in placed]).to_dict()
     cover = f" --landcover {folder / LANDCOVER}" if len(areas) else ""
     synth = (
@@ -192,24 +190,6 @@ def _tiles(
                 names.append(_name(k))
                 shapes.append(shapely.buffer(tile.polygon, -inset, join_style="mitre"))
     return gpd.GeoDataFrame({"layout": names[:most]}, geometry=shapes[:most], crs=grid.crs)
-
-
-def _write(path: Path, features: gpd.GeoDataFrame, layer: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        rough = Path(folder) / path.name
-        with _no_clock():
-            features.to_file(rough, driver="GPKG", layer=layer, engine="pyogrio")
-        write_whole(path, rough.read_bytes())
-
-
-@contextmanager
-def _no_clock() -> Iterator[None]:
-    """Inside, GDAL takes the beginning of the epoch for now: same layers, same bytes."""
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _make(folder: Path) -> None:
