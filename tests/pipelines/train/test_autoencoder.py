@@ -69,10 +69,12 @@ def test_it_learns_and_its_latent_has_zero_mean_and_unit_variance(
     with torch.no_grad():
         latent = model.encode(images).latent
         error = (model.decode(latent).sample - images).abs().mean()
+        # What is compared with must not depend on the tests before.
+        torch.manual_seed(0)
         untrained = make_autoencoder(recipe)
         before = (untrained.decode(untrained.encode(images).latent).sample - images).abs().mean()
     assert latent.shape == (12, 4, 8, 8)
-    assert error < 0.5 * before
+    assert error < 0.4 * before
     assert latent.mean((0, 2, 3)).abs().max() < 0.5
     assert (latent.std((0, 2, 3)) - 1).abs().max() < 0.5
 
