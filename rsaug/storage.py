@@ -94,11 +94,6 @@ def remote_path(address: str) -> UPath:
     return path
 
 
-def is_here(path: AnyPath | str) -> bool:
-    """Whether a path is one of this machine."""
-    return isinstance(path, str | Path)
-
-
 def read(path: AnyPath, size: int | None = None) -> bytes:
     """Content of a file, or its first ``size`` bytes.
 
