@@ -25,6 +25,7 @@ from rsaug.downstream.auxiliary import CHANNELS
 from rsaug.downstream.segmenter import CONFIG_FILE, WEIGHTS_FILE
 from rsaug.errors import InputError, OutputError
 from rsaug.files import write_whole
+from rsaug.jsontext import parse_json
 from rsaug.pipelines.train.loop import turn
 
 FORMAT = "rsaug road detector 1"
@@ -233,7 +234,7 @@ def make_folder(folder: Path) -> None:
 def is_detector(folder: Path) -> bool:
     """Whether there is the config of such a detector in a folder."""
     try:
-        said = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        said = parse_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(said, dict) and said.get("format") == FORMAT
@@ -248,7 +249,7 @@ def _read(folder: Path) -> tuple[DetectorConfig, dict[str, Any]]:
             "train roads."
         )
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = parse_json(path.read_text(encoding="utf-8"))
         if said.pop("format") != FORMAT:
             raise ValueError("it is of another format")
         known = {entry.name for entry in fields(DetectorConfig)}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from rsaug.downstream.architectures import make_network
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -171,7 +172,7 @@ def _per_band(values: tuple[float, float, float]) -> Tensor:
 
 def _read_config(path: Path) -> SegmenterConfig:
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()
         }

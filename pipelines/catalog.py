@@ -132,11 +132,18 @@ def describe_model(name: str) -> ModelInfo:
         if files:
             parts[part] = _part(kind, files)
     licence, source = _origin(name, folder)
+    try:
+        settings = _settings(index, configs)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder} is no CRS-Diff model: a configuration in it has a value of another kind "
+            f"than it should ({error})."
+        ) from error
     return ModelInfo(
         name=name,
         folder=str(folder),
         parts=parts,
-        settings=_settings(index, configs),
+        settings=settings,
         licence=licence,
         source=source,
         digest=folder_digest(folder),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from rsaug.errors import InputError, OutputError
+from rsaug.jsontext import parse_json
 
 INDEX = "model_index.json"
 PIPELINE = "CRSDiffPipeline"
@@ -51,10 +51,10 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: if there is no such file or it holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} is no CRS-Diff model: it has no {path.name}.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON.") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object.")

@@ -34,6 +34,7 @@ from rsaug.pipelines.folders import INDEX, read_index
 from rsaug.pipelines.guidance import Interval
 from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.lanes import Lanes, cores
+from rsaug.pipelines.memory import is_out_of_memory, memory_told
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.steering import ControlUse
@@ -175,10 +176,15 @@ class CRSDiffGenerator:
     def generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
         """RGB of each request, uint8 (3, rows, cols).
 
+        Where memory does not suffice for as many at once as there are lanes, they are made one
+        after another, to the same bytes. A GPU's batch is not made smaller: its bytes would differ.
+
         Raises:
             ValueError: if what the networks make is no image, but NaN or infinite.
+            MemoryError: if there is not enough memory.
         """
-        return self._generate(requests, self.settings.steps)
+        with memory_told():
+            return self._generate(requests, self.settings.steps)
 
     def reach(self, tile: Tile) -> tuple[range, range] | None:
         """None: a tile depends on its own conditions alone."""
@@ -188,9 +194,7 @@ class CRSDiffGenerator:
         self, requests: Sequence[TileRequest], steps: int | None
     ) -> list[NDArray[np.uint8]]:
         if self.lanes is not None:
-            return self.lanes.map(
-                lambda pipe, request: self._generate_batch(pipe, [request], steps)[0], requests
-            )
+            return self._generate_in_lanes(self.lanes, requests, steps)
         made: dict[int, NDArray[np.uint8]] = {}
         # Without a text there is one branch less to compute, which is another shape.
         for has_text in (False, True):
@@ -201,6 +205,19 @@ class CRSDiffGenerator:
                 images = self._generate_batch(self.pipe, filled, steps)
                 made |= dict(zip(batch, images, strict=False))
         return [made[k] for k in range(len(requests))]
+
+    def _generate_in_lanes(
+        self, lanes: Lanes, requests: Sequence[TileRequest], steps: int | None
+    ) -> list[NDArray[np.uint8]]:
+        def one(pipe: CRSDiffPipeline, request: TileRequest) -> NDArray[np.uint8]:
+            return self._generate_batch(pipe, [request], steps)[0]
+
+        try:
+            return lanes.map(one, requests)
+        except (RuntimeError, MemoryError) as error:
+            if len(requests) == 1 or not is_out_of_memory(error):
+                raise
+        return [image for request in requests for image in lanes.map(one, [request])]
 
     def _has_text(self, request: TileRequest) -> bool:
         return self._prompt(request.prompt) != self.settings.negative_prompt

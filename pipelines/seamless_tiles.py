@@ -14,6 +14,7 @@ from rsaug.grid import Tile
 from rsaug.pipelines.generate import CRSDiffGenerator, Settings
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.layout import Box
+from rsaug.pipelines.memory import memory_told
 from rsaug.pipelines.seamless import SeamlessField, SeamlessOptions, WindowConditions
 from rsaug.requests import Surroundings, TileConditions, TileRequest
 
@@ -54,7 +55,12 @@ class SeamlessGenerator:
         Raises:
             ValueError: for a request that does not say what is around it, or where the networks
                 make NaN or infinite values.
+            MemoryError: if there is not enough memory.
         """
+        with memory_told():
+            return self._generate(requests)
+
+    def _generate(self, requests: Sequence[TileRequest]) -> list[NDArray[np.uint8]]:
         made: dict[int, Tensor] = {}
         for seed in dict.fromkeys(request.seed for request in requests):
             here = [k for k, request in enumerate(requests) if request.seed == seed]

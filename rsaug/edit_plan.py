@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from rsaug.edits import EditOptions, Upscale
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
+from rsaug.jsontext import parse_json
 from rsaug.overlay import LayerPaths, Overlay
 from rsaug.photomasks import mask_of
 from rsaug.raster import open_image
@@ -157,7 +157,7 @@ def _check_same_kind(folder: RunFolder, options: EditOptions) -> None:
     if not folder.record.exists():
         return
     try:
-        document = json.loads(folder.record.read_text(encoding="utf-8"))
+        document = parse_json(folder.record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         document = None
     kind = document.get("command") if isinstance(document, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rsaug.errors import InputError, OutputError
+from rsaug.jsontext import parse_json
 from rsaug.storage import AnyPath, Entry, alone, entries, read, size_of, told
 
 ROOMS = ("images", "masks", "conditions", "items")
@@ -235,7 +235,7 @@ class RunFolder:
     def _read_item(self, item: str) -> dict[str, Any]:
         """Content of an item; empty where there is none that can be read."""
         try:
-            content = json.loads(read(self.item(item)))
+            content = parse_json(read(self.item(item)))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Proj, Transformer
 from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 from shapely.geometry.base import BaseGeometry
 
 from rsaug.errors import InputError
@@ -70,7 +70,8 @@ class Tile:
         """
         side = transform.a
         if not (
-            side > 0
+            all(map(math.isfinite, transform))
+            and side > 0
             and transform.b == 0
             and transform.d == 0
             and math.isclose(-transform.e, side, rel_tol=1e-6)
@@ -322,7 +323,8 @@ def parse_crs(value: str | int | CRS) -> CRS:
     """
     try:
         crs = CRS.from_user_input(value)
-    except CRSError as error:
+    # UnicodeError: of bytes on the command line that are no text.
+    except (CRSError, UnicodeError) as error:
         raise InputError(
             f"{value!r} is not a known CRS; name one by its EPSG code, e.g. EPSG:32635."
         ) from error
@@ -357,8 +359,17 @@ def crs_name(crs: CRS) -> str:
 
 @lru_cache(maxsize=32)
 def to_lonlat(crs: CRS) -> Transformer:
-    """Transformer from ``crs`` to (longitude, latitude) in degrees, WGS 84."""
-    return Transformer.from_crs(crs, 4326, always_xy=True)
+    """Transformer from ``crs`` to (longitude, latitude) in degrees, WGS 84.
+
+    Raises:
+        InputError: if there is no relation between them, as with a CRS of another planet.
+    """
+    try:
+        return Transformer.from_crs(crs, 4326, always_xy=True)
+    except ProjError as error:
+        raise InputError(
+            f"{crs_name(crs)} has no relation to longitude and latitude; assign another CRS."
+        ) from error
 
 
 def point_scale(

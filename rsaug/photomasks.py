@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rsaug.decoupling import Photo
 from rsaug.errors import InputError
-from rsaug.raster import open_image
+from rsaug.raster import open_image, read_all
 from rsaug.regions import read_region
 from rsaug.warp import is_raster
 
@@ -51,6 +51,6 @@ def _unplaced(source: str) -> NDArray[np.bool_] | None:
     with open_image(source) as src:
         if src.crs is not None:
             return None
-        values = src.read(1)
+        values = read_all(src, 1)
     threshold: NDArray[np.bool_] = values != 0 if values.dtype.kind in "iub" else values >= 0.5
     return threshold

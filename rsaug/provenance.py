@@ -23,7 +23,7 @@ from rsaug import __version__
 from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
-from rsaug.rasterfile import driver_of, opened
+from rsaug.rasterfile import driver_of, opened, tags_of
 from rsaug.storage import AnyPath
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -216,7 +216,7 @@ def _read_tags(path: AnyPath | str, ns: str | None = None) -> dict[str, str]:
         raise InputError(f"{path} cannot be read as a raster; check the name and the format.")
     try:
         with opened(path, driver, _HEAD_BYTES) as src:
-            return dict(src.tags(ns=ns))
+            return tags_of(src, ns)
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as a raster ({error}).") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from rsaug.errors import OutputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder
+from rsaug.jsontext import parse_json
 from rsaug.storage import entries, read
 
 
@@ -61,7 +62,7 @@ def failures(folder: RunFolder) -> Iterator[Failure]:
     """What could not be made in a folder, by name."""
     for file in entries(folder.quarantine, ".json"):
         try:
-            note = json.loads(read(folder.quarantine / file.name))
+            note = parse_json(read(folder.quarantine / file.name))
             yield Failure(str(note["item"]), str(note["reason"]), str(note["time"]))
         except (OSError, ValueError, KeyError, TypeError):
             item = file.name.removesuffix(".json")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -23,6 +25,9 @@ from rsaug.storage import AnyPath
 IMAGE_FORMATS = "GeoTIFF, Erdas Imagine, JPEG 2000, PNG, JPEG and WebP"
 
 _MAX_BLOCK = 512
+# Far above what is read at once here, and below what a machine has.
+_MOST_BYTES = 1 << 31
+_MOST_BLOCK_BYTES = 1 << 30
 
 
 def write_cog(
@@ -137,9 +142,20 @@ def open_image(path: AnyPath | str) -> Iterator[rasterio.DatasetReader]:
         raise InputError(f"{path} cannot be read as an image: {why}.")
     try:
         with without_place(), opened(path, driver) as src:
+            _check_blocks(path, src)
             yield src
     except rasterio.errors.RasterioIOError as error:
         raise InputError(f"{path} cannot be read as an image ({error}).") from error
+
+
+def _check_blocks(path: AnyPath | str, src: rasterio.DatasetReader) -> None:
+    """Refuse an image of which every pixel costs the memory of a huge block."""
+    for shape, dtype in zip(src.block_shapes, src.dtypes, strict=True):
+        if math.prod(shape) * np.dtype(dtype).itemsize > _MOST_BLOCK_BYTES:
+            raise InputError(
+                f"{path} is stored in blocks of {shape[1]} x {shape[0]} pixels, too large to read; "
+                "rewrite it in tiles, for instance with gdal_translate -of COG."
+            )
 
 
 def read_rgb(path: AnyPath | str) -> NDArray[np.uint8]:
@@ -154,5 +170,31 @@ def read_rgb(path: AnyPath | str) -> NDArray[np.uint8]:
                 f"{path} has {src.count} bands of {src.dtypes[0]}; three of uint8 (red, green, "
                 "blue) are needed."
             )
-        rgb: NDArray[np.uint8] = src.read([1, 2, 3])
+        rgb: NDArray[np.uint8] = read_all(src, [1, 2, 3])
         return rgb
+
+
+def read_all(
+    src: rasterio.DatasetReader,
+    bands: int | Sequence[int] | None = None,
+    dtype: type[np.generic] | None = None,
+) -> NDArray[Any]:
+    """All pixels of an image that is opened: (bands, rows, cols), of one band (rows, cols).
+
+    Args:
+        src: The image.
+        bands: Numbers from 1, or one number; by default all.
+        dtype: Type of the result; by default the image's own.
+
+    Raises:
+        InputError: if that is more than fits: a small file can say that it is very large.
+    """
+    wanted = src.indexes if bands is None else [bands] if isinstance(bands, int) else bands
+    size = np.dtype(dtype or src.dtypes[0]).itemsize * len(wanted) * src.height * src.width
+    if size > _MOST_BYTES:
+        raise InputError(
+            f"{src.name} has {src.width} x {src.height} pixels, {size / 1e9:.3g} GB to be read at "
+            "once; cut it into tiles first, for instance with gdal_retile."
+        )
+    read: NDArray[Any] = src.read(bands, out_dtype=dtype)
+    return read

@@ -36,7 +36,8 @@ IMAGES: Mapping[bytes, str] = MappingProxyType(
 )
 """The same with formats of pictures."""
 
-_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+"""Options of GDAL under which nothing is read that lies beside a file."""
 
 
 def driver_of(path: AnyPath | str, formats: Mapping[bytes, str] = IMAGES) -> str | None:
@@ -58,19 +59,56 @@ def opened(
     wanted, and GDAL does not know where from.
     """
     if isinstance(path, str | Path):
-        with rasterio.Env(**_ALONE), rasterio.open(path, driver=driver, **options) as src:
-            yield src
+        with rasterio.Env(**ALONE):
+            if options:
+                # An overview is looked for when it is opened, wherever the file says that it lies.
+                with rasterio.open(path, driver=driver) as src:
+                    check_alone(src)
+            with rasterio.open(path, driver=driver, **options) as src:
+                check_alone(src)
+                yield src
         return
     try:
         content = read(path, head)
     except OSError as error:
         raise rasterio.errors.RasterioIOError(str(error)) from error
     with (
-        rasterio.Env(**_ALONE),
+        rasterio.Env(**ALONE),
         MemoryFile(content) as memory,
         memory.open(driver=driver, **options) as src,
     ):
+        check_alone(src)
         yield src
+
+
+def check_alone(src: rasterio.DatasetReader) -> None:
+    """Refuse a raster whose own metadata name another file, or an address, for its overviews.
+
+    GDAL opens that when it is first asked for overviews, by whatever driver fits.
+
+    Raises:
+        rasterio.errors.RasterioIOError: if it does.
+    """
+    try:
+        elsewhere = src.get_tag_item("OVERVIEW_FILE", "OVERVIEWS") is not None
+    except UnicodeDecodeError:  # a name that is no UTF-8 is one, too
+        elsewhere = True
+    if elsewhere:
+        raise rasterio.errors.RasterioIOError("it names another file for its overviews")
+
+
+def tags_of(src: rasterio.DatasetReader, ns: str | None = None, band: int = 0) -> dict[str, str]:
+    """Tags of a raster or of a band of it; none where one of them is no UTF-8.
+
+    Args:
+        src: The raster.
+        ns: Their domain; None for the default one.
+        band: Number of the band, from 1; 0 for those of the whole.
+    """
+    try:
+        return dict(src.tags(band, ns=ns))
+    except UnicodeDecodeError:
+        return {}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from rsaug import __version__
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 from rsaug.options import RunOptions, SynthOptions, is_box
 from rsaug.storage import AnyPath, is_remote, place, read
 
@@ -127,7 +128,7 @@ def read_record_of(
     """
     path = place(path)
     try:
-        document = json.loads(read(path))
+        document = parse_json(read(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as the record of a run ({error}).") from error
     given = document.get("options") if isinstance(document, dict) else None
@@ -136,7 +137,13 @@ def read_record_of(
     options = _options(kind, path, given)
     folder = path.resolve().parent
     base = folder if isinstance(folder, Path) else Path()
-    options = options.with_paths(lambda file: _located(file, folder), base)
+    try:
+        options = options.with_paths(lambda file: _located(file, folder), base)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        # A zero byte in a name, or more letters than a name can have.
+        raise InputError(f"{path} names a file that there cannot be ({error}).") from error
     if overrides:
         options = replace(options, **overrides)
     return Record(

@@ -177,7 +177,8 @@ def read_rules(path: Path | str) -> RoadRules:
         raise InputError(f"{path} has {len(content)} bytes; a file of road rules is far smaller.")
     try:
         own = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # ValueError: also a number of more digits than Python reads.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML ({error}).") from error
     rules = _rules(_laid_over(_shipped(), own), str(path))
     return replace(rules, named=tuple(own.get("columns", {})))
@@ -231,9 +232,13 @@ class _Table:
         """A positive length."""
         value = self.values.get(key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (is_number and math.isfinite(cast(float, value)) and cast(float, value) > 0):
+        try:
+            metres = float(cast(float, value)) if is_number else math.nan
+        except OverflowError:
+            metres = math.inf
+        if not (math.isfinite(metres) and metres > 0):
             raise self.wrong(key, "a positive, finite number of metres")
-        return float(cast(float, value))
+        return metres
 
     def metres_if_any(self, key: str) -> float | None:
         """A positive length, None where the key is not there."""

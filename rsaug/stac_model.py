@@ -8,7 +8,6 @@ lies beside the collection and is no item of it: images and collection lead to i
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from rsaug import __version__
 from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, STACK
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder
+from rsaug.jsontext import parse_json
 from rsaug.modelfiles import digest_of
 from rsaug.options import SynthOptions
 from rsaug.record import Record
@@ -150,7 +150,7 @@ def model_problems(folder: RunFolder, weights: str) -> Iterator[str]:
         weights: Digest of the weights that the record names.
     """
     try:
-        item = json.loads(read(folder.model))
+        item = parse_json(read(folder.model))
         said = item["properties"]["rsaug:weights_sha256"]
         files = {
             asset["file:local_path"]: asset["file:checksum"].removeprefix(SHA256_MULTIHASH)

@@ -9,7 +9,8 @@ import numpy as np
 from rsaug.conditions.stack import CHANNEL_NAMES, SLOTS, ControlStack, band_tags
 from rsaug.errors import InputError
 from rsaug.grid import Tile
-from rsaug.raster import open_image, write_cog
+from rsaug.raster import open_image, read_all, write_cog
+from rsaug.rasterfile import tags_of
 from rsaug.storage import AnyPath
 
 
@@ -54,13 +55,17 @@ def read_stack(path: AnyPath | str) -> ControlStack:
         InputError: if the file cannot be read or holds no control stack.
     """
     with open_image(path) as src:
-        if src.descriptions != CHANNEL_NAMES:
+        try:
+            names = src.descriptions
+        except UnicodeDecodeError:
+            names = ("text that is not UTF-8",)
+        if names != CHANNEL_NAMES:
             raise InputError(
-                f"{path} is no control stack: its bands are {list(src.descriptions)}, not "
+                f"{path} is no control stack: its bands are {list(names)}, not "
                 f"{list(CHANNEL_NAMES)}."
             )
-        flags = [src.tags(3 * number + 1).get("GIVEN") for number in range(len(SLOTS))]
-        maps = src.read(out_dtype=np.float32)
+        flags = [tags_of(src, band=3 * number + 1).get("GIVEN") for number in range(len(SLOTS))]
+        maps = read_all(src, dtype=np.float32)
     if not set(flags) <= {"YES", "NO"}:
         raise InputError(f"{path} does not say which of its controls were given.")
     return ControlStack(maps, tuple(flag == "YES" for flag in flags))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rsaug.errors import InputError
 from rsaug.folder import ROOMS, RunFolder
+from rsaug.jsontext import parse_json
 from rsaug.progress import in_words
 from rsaug.quarantine import Failure, failures
 from rsaug.storage import AnyPath, entries, read
@@ -83,7 +83,7 @@ def read_status(root: AnyPath, now: float) -> Status:
     """
     folder = RunFolder(root)
     try:
-        record = json.loads(read(folder.record))
+        record = parse_json(read(folder.record))
         images = int(record["images"])
         model = str(record["generator"].get("model", "unknown"))
         created = str(record["created"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,10 +20,11 @@ from rsaug.engines.local import LocalEngine
 from rsaug.errors import InputError, OutputError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile
+from rsaug.jsontext import parse_json
 from rsaug.mark_verification import MarkCheck
 from rsaug.options import SynthOptions
 from rsaug.provenance import DIGITAL_SOURCE_TYPE, read_key, read_provenance, read_xmp
-from rsaug.raster import open_image
+from rsaug.raster import open_image, read_all
 from rsaug.record import read_record
 from rsaug.requests import TileGenerator
 from rsaug.stac_labels import SPLIT, road_counts
@@ -106,7 +106,7 @@ def verify(
     """
     folder = RunFolder(root)
     try:
-        collection = json.loads(read(folder.collection))
+        collection = parse_json(read(folder.collection))
         listed = [Path(link["href"]).stem for link in collection["links"] if link["rel"] == "item"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -172,7 +172,7 @@ def _of_the_run(folder: RunFolder, listed: list[str]) -> Iterator[Finding]:
 def _problems(folder: RunFolder, name: str, weights: str, marks: MarkCheck) -> Iterator[str]:
     """What is wrong with an item and its files."""
     try:
-        item = json.loads(read(folder.item(name)))
+        item = parse_json(read(folder.item(name)))
         properties, assets = item["properties"], item["assets"]
         hrefs = {what: str(assets[what]["href"]) for what in ("image", "mask", "conditions")}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -253,7 +253,7 @@ def _content_problems(
 def _label_problems(paths: dict[str, Path], properties: dict[str, Any]) -> Iterator[str]:
     """What is wrong with the label itself."""
     with open_image(paths["mask"]) as src:
-        mask: NDArray[np.uint8] = src.read(1)
+        mask: NDArray[np.uint8] = read_all(src, 1)
         where = (src.crs, src.transform, src.shape)
     with open_image(paths["image"]) as src:
         if (src.crs, src.transform, src.shape) != where:
@@ -321,9 +321,9 @@ def _compared(folder: RunFolder, again: RunFolder, outcome: Outcome) -> Iterator
         yield Finding(name, f"cannot be made again: {outcome.reason}")
         return
     with open_image(folder.image(name)) as src:
-        before = src.read().astype(np.int16)
+        before = read_all(src).astype(np.int16)
     with open_image(again.image(name)) as src:
-        after = src.read().astype(np.int16)
+        after = read_all(src).astype(np.int16)
     if before.shape != after.shape:
         yield Finding(name, "has another size when it is made again")
     elif (before != after).any():

@@ -12,7 +12,6 @@ With the places whose labels a detector gets, and those that a generator was tra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +21,7 @@ from typing import Any
 from rsaug.downstream.bench.config import PoolConfig
 from rsaug.downstream.bench.items import Items, places_under, read_pool
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,9 +217,9 @@ def read_scores(path: Path) -> dict[str, float]:
         InputError: if the file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         return {str(name): float(score) for name, score in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} holds no scores by name of an item ({error}).") from error
 
 
@@ -231,7 +231,7 @@ def _weights(run: Path) -> str:
     """
     record = run / "run.json"
     try:
-        document = json.loads(record.read_text(encoding="utf-8"))
+        document = parse_json(record.read_text(encoding="utf-8"))
         return str(document["generator"]["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{record} does not say which model made the run ({error!r}).") from error

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsaug.downstream.arrays import read_arrays
 from rsaug.downstream.bench.config import CONFIG_FILE, BenchConfig
 from rsaug.downstream.bench.leaks import Check
 from rsaug.downstream.bench.measures import Counted
 from rsaug.downstream.bench.plan import Job, World
 from rsaug.errors import InputError, OutputError
 from rsaug.files import write_whole
+from rsaug.jsontext import parse_json
 
 _ROOMS = ("jobs", "failed", "predictions", "work")
 
@@ -110,7 +112,7 @@ class Store:
         if not path.is_file():
             return None
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = parse_json(path.read_text(encoding="utf-8"))
             splits = document.pop("splits")
             counted = {split: Counted.from_dict(raw) for split, raw in splits.items()}
             return Result(document.pop("key"), counted, document)
@@ -125,11 +127,11 @@ class Store:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                masks: NDArray[np.uint8] = np.unpackbits(file["bits"], axis=-1)[
-                    ..., : int(file["cols"])
-                ]
-        except (OSError, ValueError, KeyError) as error:
+            file = read_arrays(path.read_bytes())
+            masks: NDArray[np.uint8] = np.unpackbits(file["bits"], axis=-1)[
+                ..., : int(file["cols"])
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is damaged ({error}); remove it.") from error
         return masks
 
@@ -139,7 +141,7 @@ class Store:
         for key in keys:
             path = self.root / "failed" / f"{key}.json"
             if path.is_file() and not self.has(key):
-                document = json.loads(path.read_text(encoding="utf-8"))
+                document = parse_json(path.read_text(encoding="utf-8"))
                 raw = document["job"]
                 name = f"{raw['arm']}, {raw['labels']} places, seed {raw['seed']}"
                 found.append((name, str(document["reason"])))
@@ -176,7 +178,7 @@ class Store:
         """
         path = self.root / name
         try:
-            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            document: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.root} is no folder of rsaug bench run ({name}: {error}); run a sweep first."

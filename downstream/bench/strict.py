@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import yaml
+
 from rsaug.errors import InputError
-from rsaug.optional import require
 
 Kind = TypeVar("Kind")
 
@@ -23,18 +25,19 @@ def read_yaml(path: Path) -> Any:
     Raises:
         InputError: if the file cannot be read or is no YAML.
     """
-    yaml = require("yaml", extra="eval")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply.") from None
+    # A date that there is none of, or a number of too many digits, is a plain ValueError.
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no YAML ({' '.join(str(error).split())}).") from error
 
 
 def as_yaml(value: Any) -> str:
     """A value of texts, numbers, lists and mappings as YAML."""
-    yaml = require("yaml", extra="eval")
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return text
 
@@ -148,7 +151,8 @@ def _expected(hint: Any) -> str:
 
 
 def _shown(raw: Any) -> str:
-    text = repr(raw)
+    # What YAML repeats by reference is short in the file and endless when it is written out.
+    text = reprlib.repr(raw)
     return "nothing" if raw is None else text if len(text) <= 40 else f"{text[:37]}..."
 
 

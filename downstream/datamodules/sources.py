@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from rsaug.downstream.datasets.synthetic import SyntheticRoads
 from rsaug.downstream.leakage import overlaps, refuse_synthetic
 from rsaug.downstream.mixing import FewLabels, Pool, weights_of
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 
 OnOverlap = Literal["refuse", "drop", "report"]
 
@@ -195,7 +195,7 @@ def _weights(chips: RoadChips, scores: str) -> NDArray[np.float64]:
     if not scores.endswith(".json"):
         return weights_of(chips.names, chips.scores(scores))
     try:
-        content = json.loads(Path(scores).read_text(encoding="utf-8"))
+        content = parse_json(Path(scores).read_text(encoding="utf-8"))
         known = {str(name): float(score) for name, score in content.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{scores} holds no scores by name ({error}).") from error

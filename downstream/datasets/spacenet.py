@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -25,6 +24,7 @@ from rsaug.downstream.datasets.geotiles import GeoRoadTiles
 from rsaug.downstream.datasets.tiles import RoadTile, read_bands
 from rsaug.errors import InputError
 from rsaug.grid import to_lonlat
+from rsaug.jsontext import parse_json
 from rsaug.raster import open_image
 from rsaug.road_rules import read_rules
 
@@ -182,7 +182,7 @@ def read_labels(path: Path) -> gpd.GeoDataFrame:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if text.strip() else {"features": []}
+        content = parse_json(text) if text.strip() else {"features": []}
         if not content["features"]:
             return gpd.GeoDataFrame({"geometry": []}, geometry="geometry", crs=4326)
         frame = gpd.GeoDataFrame.from_features(content["features"], crs=_crs_of(content))

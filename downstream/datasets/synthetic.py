@@ -28,6 +28,7 @@ from rsaug.downstream.datasets.contract import (
 from rsaug.downstream.datasets.geotiles import GeoRoadTiles
 from rsaug.downstream.datasets.tiles import RoadTile, read_bands
 from rsaug.errors import InputError
+from rsaug.manifest import read_manifest
 from rsaug.raster import open_image
 
 _COLUMNS = [
@@ -149,8 +150,8 @@ def _read_manifest(root: Path) -> pd.DataFrame:
             f"rsaug synth --config {record}."
         )
     try:
-        table = pd.read_parquet(manifest, columns=_COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
+        table = read_manifest(manifest, _COLUMNS)
+    except (OSError, ValueError) as error:
         raise DataNotFound(f"{manifest} is no manifest of rsaug synth ({error}).") from error
     if table.empty or not table["rsaug:synthetic"].all():
         raise DataNotFound(

@@ -6,9 +6,7 @@ The package itself is not imported (it computes on OpenCL); only its file of wei
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
+from rsaug.downstream.arrays import read_arrays
 from rsaug.errors import InputError
 from rsaug.optional import require
 from rsaug.pipelines.train.folder import cut_windows
@@ -84,14 +83,14 @@ class AerialEncoder(nn.Module):
         """Take up the weights in a file; its SHA-256."""
         try:
             content = path.read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                state = {_our_name(name): _tensor(name, arrays[name]) for name in arrays.files}
+            arrays = read_arrays(content)
+            state = {_our_name(name): _tensor(name, array) for name, array in arrays.items()}
             kept = {name: value for name, value in state.items() if name not in _FACTS}
             missing, unexpected = self.network.load_state_dict(kept, strict=False)
-        except (OSError, EOFError, ValueError, TypeError, RuntimeError) as error:
-            raise InputError(f"{path} holds no weights of the aerial encoder ({error}).") from error
-        except zipfile.BadZipFile as error:
-            raise InputError(f"{path} is damaged ({error}); install geoembed again.") from error
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"{path} holds no weights of the aerial encoder ({error}); install geoembed again."
+            ) from error
         # Counters of the training's batches are not kept; everything else has to be there.
         lost = [name for name in missing if not name.endswith("num_batches_tracked")]
         if lost or unexpected:

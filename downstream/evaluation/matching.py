@@ -13,6 +13,7 @@ import numpy as np
 from rsaug.downstream.evaluation.tiles import Tiles, position, read_run
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder
+from rsaug.jsontext import parse_json
 from rsaug.provenance import VOLATILE, read_provenance
 from rsaug.record import file_sha256
 
@@ -157,8 +158,8 @@ def _document(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as the record of a run ({error}).") from error
     return document if isinstance(document, dict) else {}
 

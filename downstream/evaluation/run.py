@@ -83,12 +83,6 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     """
     detectors = {name: load_detector(path) for name, path in _named(wanted.detectors)}
     lpips = None if wanted.lpips is None else load_lpips(wanted.lpips)
-    weights = wanted.features or find_weights()
-    encoder = None if weights is None else AerialEncoder(weights)
-    autoencoder = None
-    if wanted.model is not None:
-        note("Loading the model")
-        autoencoder = Autoencoder.load(wanted.model)
     note("Reading tiles")
     own = read_run(wanted.run, wanted.limit)
     real = None if wanted.real is None else read_real(wanted.real, "val")
@@ -96,6 +90,13 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     if real is not None:
         check_comparable(own, real)
         synthetic, paired = locate(own, real)
+    # Last, since they take longest: what is wrong with folders is told before.
+    weights = wanted.features or find_weights()
+    encoder = None if weights is None else AerialEncoder(weights)
+    autoencoder = None
+    if wanted.model is not None:
+        note("Loading the model")
+        autoencoder = Autoencoder.load(wanted.model)
     sections = [*_roads(wanted, detectors, synthetic, real, paired, note)]
     if wanted.baseline is not None:
         tools = Instruments(

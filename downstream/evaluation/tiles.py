@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,10 @@ from rsaug.downstream.roadtiles import burn_roads
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder
 from rsaug.grid import Tile, crs_name
+from rsaug.manifest import read_manifest
 from rsaug.pipelines.train.folder import image_path, read_index
-from rsaug.raster import open_image, read_rgb
-from rsaug.storage import AnyPath, read
+from rsaug.raster import open_image, read_all, read_rgb
+from rsaug.storage import AnyPath
 from rsaug.vectors import read_vectors
 
 _MANIFEST_COLUMNS = ["id", "rsaug:tile", "rsaug:variant"]
@@ -92,8 +92,8 @@ def read_run(
     if not run.manifest.is_file():
         raise InputError(f"{folder} is no folder of rsaug synth: it has no manifest.parquet.")
     try:
-        table = pd.read_parquet(io.BytesIO(read(run.manifest)), columns=_MANIFEST_COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
+        table = read_manifest(run.manifest, _MANIFEST_COLUMNS)
+    except (OSError, ValueError) as error:
         raise InputError(f"{run.manifest} is no manifest of rsaug synth ({error}).") from error
     table = table.sort_values("id", ignore_index=True)
     if table.empty:
@@ -259,7 +259,7 @@ def _read_rows(folder: Path, rows: pd.DataFrame, *, with_masks: bool) -> Tiles:
 
 def _read_mask(path: AnyPath) -> NDArray[np.uint8]:
     with open_image(path) as src:
-        mask: NDArray[np.uint8] = src.read(1)
+        mask: NDArray[np.uint8] = read_all(src, 1)
     return (mask > 0).astype(np.uint8)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsaug.downstream.arrays import read_arrays
 from rsaug.downstream.evaluation.features import AerialEncoder
 from rsaug.errors import InputError
 from rsaug.files import write_whole
@@ -71,10 +71,10 @@ def _read(path: Path) -> dict[str, NDArray[np.float32]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            keys, features = file["keys"].tolist(), file["features"].astype(np.float32)
+        arrays = read_arrays(path.read_bytes())
+        keys, features = arrays["keys"].tolist(), arrays["features"].astype(np.float32)
         return dict(zip(map(str, keys), features, strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no file of features ({error}); remove it, or name another --cache."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from rsaug.downstream.quality.features import CachedEncoder
 from rsaug.downstream.quality.manifold import Manifold
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder
-from rsaug.storage import read
+from rsaug.manifest import read_manifest
 
 TRAIN = "train"
 """The only split that images are compared with."""
@@ -140,8 +139,8 @@ def image_names(run: Path) -> list[str]:
     if not manifest.is_file():
         raise InputError(f"{run} is no folder of rsaug synth: it has no manifest.parquet.")
     try:
-        table = pd.read_parquet(io.BytesIO(read(manifest)), columns=["id"])
-    except (OSError, ValueError, KeyError) as error:
+        table = read_manifest(manifest, ["id"])
+    except (OSError, ValueError) as error:
         raise InputError(f"{manifest} is no manifest of rsaug synth ({error}).") from error
     if table.empty:
         raise InputError(f"{run} holds no image; let rsaug synth finish first.")

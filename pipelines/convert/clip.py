@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 from rsaug.optional import require
 from rsaug.pipelines.hub import fetch
 
@@ -118,7 +118,7 @@ def find_clip(source: str, max_length: int) -> Clip:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON.") from error
     return config if isinstance(config, dict) else {}

@@ -25,6 +25,7 @@ from torch.nn.functional import interpolate, pad, pixel_unshuffle
 from rsaug.conditions.landcover import CLASSES
 from rsaug.errors import InputError
 from rsaug.files import write_whole
+from rsaug.jsontext import parse_json
 from rsaug.pipelines.extractors.windows import by_windows
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "extractors"
@@ -215,7 +216,7 @@ def _conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.
 
 def _read_config(path: Path) -> LandcoverConfig:
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         raw.pop("facts", None)
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()

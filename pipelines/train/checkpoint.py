@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,17 +88,10 @@ def resume(path: Path, parts: Mapping[str, Stateful], made_by: Mapping[str, obje
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         same = state["made_by"] == made_by
         step: int = state["step"]
-    # On what is no checkpoint the reader stumbles in any of these ways.
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except MemoryError:
+        raise
+    # On what is no checkpoint the reader can stumble in any way.
+    except Exception as error:
         raise InputError(f"{path} is no checkpoint of this training; remove it.") from error
     if not same:
         raise InputError(

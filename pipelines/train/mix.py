@@ -81,7 +81,8 @@ def read_mix(source: str | Path) -> ConditionMix:
         raise InputError(f"{path} is no table of conditions: it is larger than 64 KiB.")
     try:
         table = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # ValueError: also a number of more digits than Python reads.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no TOML: {error}.") from error
     return _parse(table, str(path))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from rsaug.conditions.landcover import CLASSES
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 from rsaug.pipelines.metadata import FIELDS
 from rsaug.pipelines.train.folder import cut_chips
 from rsaug.pipelines.train.pack import Pack
@@ -200,8 +200,8 @@ def open_pack(folder: Path) -> PackIndex:
     try:
         if len(content) > _MOST_INDEX_BYTES:
             raise ValueError("it is larger than 64 MiB")
-        index = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        index = parse_json(content)
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise InputError(f"{path} is not the index of a training pack.")

@@ -26,6 +26,7 @@ from pyproj import CRS
 from rsaug.errors import InputError
 from rsaug.grid import Tile, linear_unit_m
 from rsaug.osm_tags import parse_length_m
+from rsaug.road_rules import as_text
 from rsaug.shapes import Shapes
 from rsaug.vectors import Areas, areas_of
 from rsaug.warp import read_onto
@@ -179,7 +180,11 @@ def _numbers(
     if name not in buildings:
         return found
     read = parse_length_m if name in _LENGTHS else _count
-    codes, values = pd.factorize(buildings[name])
+    try:
+        codes, values = pd.factorize(buildings[name])
+    except TypeError:  # Lists or tables of values, which GeoParquet can hold.
+        said = buildings[name].map(as_text, na_action="ignore")
+        codes, values = pd.factorize(said)
     for code, value in enumerate(values):
         rows, text = codes == code, str(value).strip()
         number = read(text)

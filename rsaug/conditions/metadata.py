@@ -7,7 +7,6 @@ what lies in and beside its file, and the record says where each was found.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,9 @@ from pyproj.exceptions import CRSError
 
 from rsaug.errors import InputError
 from rsaug.grid import Tile, linear_unit_m, to_lonlat
+from rsaug.jsontext import parse_json
 from rsaug.raster import open_image
+from rsaug.rasterfile import tags_of
 
 # Names of tags, in lower case and without marks, from the surest to the least sure. GDAL's domain
 # IMAGERY, then Landsat's, Sentinel-2's and STAC's names.
@@ -186,7 +187,7 @@ def _tags(src: rasterio.DatasetReader) -> dict[str, tuple[str, str]]:
     """Tags of a file by their plain names: the name as it is there, and the text."""
     found: dict[str, tuple[str, str]] = {}
     for domain in (None, "IMAGERY"):
-        for name, text in src.tags(ns=domain).items():
+        for name, text in tags_of(src, domain).items():
             found.setdefault(_plain(name), (name, text))
     return found
 
@@ -201,8 +202,8 @@ def _stac_properties(path: Path) -> Mapping[str, Any]:
     try:
         if beside.stat().st_size > _MOST_STAC_BYTES:
             return {}
-        item = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        item = parse_json(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     if not (isinstance(item, dict) and item.get("type") == "Feature" and "stac_version" in item):
         return {}
@@ -216,11 +217,12 @@ def _place(src: rasterio.DatasetReader) -> tuple[float | None, float | None, flo
         return None, None, None
     try:
         crs = CRS.from_wkt(src.crs.to_wkt())
-    except CRSError:
+        to_degrees = to_lonlat(crs)
+    except (CRSError, InputError):
         return None, None, None
     row, col = src.height / 2, src.width / 2
     x, y = _on_map(src.transform, col, row)
-    longitude, latitude = to_lonlat(crs).transform(x, y)
+    longitude, latitude = to_degrees.transform(x, y)
     if not (math.isfinite(longitude) and math.isfinite(latitude)):
         return None, None, None
     if crs.is_projected:
@@ -229,7 +231,7 @@ def _place(src: rasterio.DatasetReader) -> tuple[float | None, float | None, flo
         return longitude, latitude, gsd_m
     pixel = ((0, 0), (1, 0), (1, 1), (0, 1))
     corners = [_on_map(src.transform, col + right, row + down) for right, down in pixel]
-    lon, lat = to_lonlat(crs).transform([x for x, _ in corners], [y for _, y in corners])
+    lon, lat = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
     area_m2, _ = Geod(ellps="WGS84").polygon_area_perimeter(lon, lat)
     return longitude, latitude, math.sqrt(abs(area_m2))
 

@@ -16,6 +16,7 @@ from rsaug import __version__
 from rsaug.errors import InputError, OutputError
 from rsaug.files import write_whole
 from rsaug.grid import TileGrid, crs_name, linear_unit_m
+from rsaug.jsontext import parse_json
 from rsaug.layouts.layout import transformed
 from rsaug.layouts.placement import Placed
 from rsaug.layouts.statistics import layout_statistics
@@ -146,7 +147,7 @@ def read_statistics(folder: Path) -> dict[str, Any]:
 
 def _record(folder: Path) -> dict[str, Any]:
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = parse_json((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no layouts: it has no {RECORD} of rsaug.") from error
     if not isinstance(record, dict):

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import geopandas as gpd
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from rsaug.errors import InputError
 
@@ -142,6 +143,21 @@ def contains(outer: Bounds | None, inner: Bounds | None) -> bool:
         and inner[2] <= outer[2]
         and inner[3] <= outer[3]
     )
+
+
+def check_on_earth(spec: str, crs: CRS) -> None:
+    """Refuse a CRS that PROJ cannot relate to longitude and latitude, as one of another planet.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    try:
+        _from_lonlat(crs)
+    except ProjError as error:
+        raise InputError(
+            f"{spec} has the CRS {crs.name!r}, which has no relation to longitude and latitude; "
+            "assign another, for instance with ogr2ogr -a_srs EPSG:4326."
+        ) from error
 
 
 def no_crs(spec: str) -> InputError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +66,20 @@ _OSM_AREAS = (
     "highway=platform,public_transport=platform,waterway=riverbank,waterway=dock"
 )
 _ERRORS = (DataSourceError, DataLayerError, CRSError, UnicodeDecodeError, pa.ArrowException)
+# Those that GDAL reads, too.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises for an archive that is not as it was written.
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,  # says that an entry is encrypted
+    ValueError,
+    NotImplementedError,
+)
 
 
 class FileSource:
@@ -205,6 +221,12 @@ class FileSource:
             warnings.simplefilter("ignore", RuntimeWarning)
             try:
                 yield
+            except UnboundLocalError as error:
+                # pyogrio's own stumble, in get_crs, over a CRS that GDAL cannot write down.
+                raise InputError(
+                    f"{self.spec} has a CRS that is not understood; assign another, for instance "
+                    "with ogr2ogr -a_srs EPSG:4326."
+                ) from error
             except _ERRORS as error:
                 if "utf-8" in str(error).lower() or "utf8" in str(error).lower():
                     raise InputError(
@@ -278,10 +300,14 @@ def _zipped_shapefile(path: Path) -> str:
                 raise InputError(
                     f"{path} holds {len(names)} shapefiles; a zip file of one is read."
                 )
+            if archive.getinfo(names[0]).compress_type not in _ZIP_METHODS:
+                raise InputError(f"{path} is compressed in a way that is not read; zip it anew.")
             with archive.open(names[0]) as file:
                 if file.read(len(_SHAPEFILE)) != _SHAPEFILE:
                     raise InputError(f"{path} cannot be read: {names[0]} in it is no shapefile.")
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+    except InputError:
+        raise
+    except _DAMAGED_ZIP as error:
         raise InputError(f"{path} cannot be read as a zip file ({first_line(error)}).") from error
     return f"/vsizip/{{{path.absolute()}}}/{names[0]}"
 

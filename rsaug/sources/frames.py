@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from rsaug.errors import InputError
-from rsaug.sources.base import Bounds, Box, boxes_in, contains
+from rsaug.sources.base import Bounds, Box, boxes_in, check_on_earth, contains
 
 _NULLABLE = {
     **dict.fromkeys(
@@ -109,7 +109,7 @@ class Kept:
 
 
 def check_degrees(spec: str, crs: CRS, box: Box | None) -> None:
-    """Refuse a layer that says it is in degrees and whose coordinates are none.
+    """Refuse a layer that lies nowhere, or says it is in degrees where its coordinates are none.
 
     Args:
         spec: Name of the layer.
@@ -117,8 +117,9 @@ def check_degrees(spec: str, crs: CRS, box: Box | None) -> None:
         box: (left, bottom, right, top) of its features, where that is known.
 
     Raises:
-        InputError: if every feature lies beyond a pole.
+        InputError: if the CRS is none of the Earth, or every feature lies beyond a pole.
     """
+    check_on_earth(spec, crs)
     if box is None or not crs.is_geographic or not np.isfinite(box).all():
         return
     left, bottom, right, top = box

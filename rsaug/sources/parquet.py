@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 from rsaug.sources.base import Bounds, Box, SourceInfo, boxes_in, degrees_around, first_line, no_crs
 from rsaug.sources.frames import Kept, check_degrees, check_frame, from_arrow, from_wkb, meets_any
 from rsaug.sources.tags import BAGS, keys_for, unfold
@@ -56,7 +56,7 @@ class ParquetSource:
         with self._told(), pq.ParquetFile(path) as file:
             self._schema = file.schema_arrow
             self.count: int | None = int(file.metadata.num_rows)
-            geo = json.loads((file.metadata.metadata or {})[b"geo"])
+            geo = parse_json((file.metadata.metadata or {})[b"geo"])
             self._name = str(geo["primary_column"])
             self._column: dict[str, Any] = geo["columns"][self._name]
             self._shapes = tuple(name for name in geo["columns"] if name in self._schema.names)

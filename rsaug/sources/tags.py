@@ -5,12 +5,12 @@ Meanings follow the OSM wiki's pages on each key.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import geopandas as gpd
 import pandas as pd
 
+from rsaug.jsontext import parse_json
 from rsaug.osm_tags import parse_hstore
 
 LINE_KEYS = (
@@ -160,7 +160,7 @@ def _tags(value: object) -> Mapping[str, str]:
         return {}
     if value.lstrip().startswith("{"):
         try:
-            return _tags(json.loads(value))
+            return _tags(parse_json(value))
         except ValueError:
             return {}
     return parse_hstore(value)
