@@ -30,12 +30,24 @@ def read_aoi(aoi: str) -> gpd.GeoSeries:
         raise InputError("An area of interest is a file or west,south,east,north, not a server.")
     if is_box(aoi):
         return _box(aoi)
-    frame = read_vectors(aoi, kind="areas")
+    return areas_in(read_vectors(aoi, kind="areas"), aoi)
+
+
+def areas_in(frame: gpd.GeoDataFrame, name: str) -> gpd.GeoSeries:
+    """The areas among some features, as an area of interest.
+
+    Args:
+        frame: Features with a CRS.
+        name: What they are called in messages.
+
+    Raises:
+        InputError: if there is none.
+    """
     kept, _ = clean(frame, frame.crs)
     areas = kept.geometry[shapely.get_dimensions(kept.geometry.to_numpy()) == 2]
     if areas.empty:
         kinds = ", ".join(sorted(set(frame.geom_type.dropna()))) or "no geometry"
-        raise InputError(f"{aoi} holds no area, only {kinds}; an area of interest is a polygon.")
+        raise InputError(f"{name} holds no area, only {kinds}; an area of interest is a polygon.")
     return areas
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from rsaug import __version__
 from rsaug.classes import ClassSet, read_class_set
-from rsaug.conditions.caption import compose
 from rsaug.conditions.content import ContentSource, open_content
 from rsaug.conditions.metadata import TileMetadata
 from rsaug.conditions.road_channels import CHANNELS, Channel
@@ -44,6 +43,7 @@ from rsaug.stac_labels import (
 )
 from rsaug.stackfile import write_stack
 from rsaug.storage import AnyPath
+from rsaug.tilemaps import TileMaps
 
 # On two cores a tile of 256 px takes about this long with all there is to make.
 _SECONDS_A_TILE = 0.2
@@ -77,6 +77,17 @@ class ConditionsPlan:
     created: str | None = None
     notes: tuple[str, ...] = ()
 
+    def maps(self, tile: Tile) -> TileMaps:
+        """Everything that is drawn of a tile."""
+        return TileMaps.of(
+            self.scene,
+            tile,
+            self.controls,
+            [channel.name for channel in self.channels],
+            self.options.wording,
+            self.content.pick(tile) if self.content else None,
+        )
+
 
 def make_conditions_plan(
     options: ConditionsOptions, earlier: Record[ConditionsOptions] | None = None
@@ -96,22 +107,35 @@ def make_conditions_plan(
         earlier = read_record_of(ConditionsOptions, folder.record)
     here = options.fetched()
     labels = read_class_set(here.labels) if here.labels else None
-    scene = read_scene(here, labels=labels)
+    plan = lay_out_conditions(options, here, read_scene(here, labels=labels))
+    inputs = {name: file_sha256(path) for name, path in here.files().items()}
+    return replace(plan, inputs=inputs, created=earlier.created if earlier else None)
+
+
+def lay_out_conditions(
+    options: ConditionsOptions, here: ConditionsOptions, scene: Scene
+) -> ConditionsPlan:
+    """The plan of a scene, without digests of the inputs.
+
+    Args:
+        options: What is asked for.
+        here: The same with copies here of all files that lie elsewhere.
+        scene: The layers.
+
+    Raises:
+        InputError: if an option cannot be used with these layers.
+    """
     controls = scene.choose(listed(options.controls), SLOTS)
     channels = tuple(_channel(name) for name in listed(options.channels))
     if channels and scene.roads is None:
         raise InputError("Road channels need roads; name a layer of them with --roads.")
-    if not (controls or labels):
+    if not (controls or scene.labels):
         raise InputError("The layers are not enough for any control map; see the help.")
     content = open_content(here.style, seed=options.seed) if here.style else None
     notes = (*scene.notes, *without_effect(options, controls))
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
-    inputs = {name: file_sha256(path) for name, path in here.files().items()}
     tiles = scene.tiles(bare=True)
-    created = earlier.created if earlier else None
-    return ConditionsPlan(
-        options, scene, controls, channels, content, tiles, inputs, created, notes
-    )
+    return ConditionsPlan(options, scene, controls, channels, content, tiles, {}, None, notes)
 
 
 def write_conditions(
@@ -286,12 +310,9 @@ class _Writer:
     def write(self, tile: Tile) -> bool:
         """Write what is missing of a tile; False if it was complete."""
         scene, plan = self.plan.scene, self.plan
-        mask, stack = scene.controls(tile, plan.controls)
-        labels = None if scene.labels is None else scene.class_map(tile, mask, scene.labels)
-        names = [channel.name for channel in plan.channels]
-        channels = scene.channels(tile, names) if names else {}
-        content = plan.content.pick(tile) if plan.content else None
-        caption = compose(scene.facts(tile, mask), plan.options.wording)
+        maps = plan.maps(tile)
+        mask, stack, labels = maps.mask, maps.controls, maps.labels
+        channels, content, caption = maps.channels, maps.content, maps.caption
         arrays = {"labels": labels, "content": content, **channels}
         said = [caption, TileMetadata.of(tile, plan.options.date).to_fields(), _assets(plan)]
         key = _key(controls_key(tile, stack), arrays, said)

@@ -56,6 +56,14 @@ class Marks:
             return dict(description)
         return {**description, "watermark": watermark_id(self.watermark)}
 
+    def marked(self, rgb: NDArray[np.uint8], tile: Tile | None) -> NDArray[np.uint8]:
+        """An image with the watermark in its pixels, if there is one, uint8 (3, rows, cols)."""
+        if self.watermark is None:
+            return rgb
+        row, col = (0, 0) if tile is None else (tile.row, tile.col)
+        rows, cols = rgb.shape[1:]
+        return mark(rgb, self.watermark, row * rows, col * cols)
+
     def write(
         self,
         path: AnyPath,
@@ -70,12 +78,12 @@ class Marks:
             InputError: if the image does not fit the tile.
             OutputError: if it cannot be signed or written.
         """
-        if self.watermark is not None:
-            row, col = (0, 0) if tile is None else (tile.row, tile.col)
-            rows, cols = rgb.shape[1:]
-            rgb = mark(rgb, self.watermark, row * rows, col * cols)
         content = encode_cog(
-            rgb, tile, descriptions=descriptions, tags=provenance.tags(), xmp=provenance.xmp()
+            self.marked(rgb, tile),
+            tile,
+            descriptions=descriptions,
+            tags=provenance.tags(),
+            xmp=provenance.xmp(),
         )
         if self.signer is not None:
             content = self.signer.sign(content, provenance, path.name)

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 
-from rsaug.aoi import around, in_degrees, read_aoi
+from rsaug.aoi import areas_in, around, in_degrees, read_aoi
 from rsaug.classes import ClassSet
 from rsaug.conditions.depth import height_range, read_height_range
 from rsaug.conditions.rastercover import RasterCover
@@ -28,9 +29,13 @@ from rsaug.road_rules import default_rules, read_rules
 from rsaug.roads import MITRE_LIMIT, Roads, road_surfaces
 from rsaug.scene import Scene
 from rsaug.sources import Bounds, Kind, VectorSource, open_source
+from rsaug.sources.memory import FrameSource
 from rsaug.warp import is_raster, raster_info
 
 T = TypeVar("T", bound=Reporting)
+
+Frame: TypeAlias = "gpd.GeoDataFrame | gpd.GeoSeries"
+"""Features in memory."""
 
 # An area of interest of no more blocks than this is read at once, however many features the layer
 # has elsewhere.
@@ -48,17 +53,24 @@ _KINDS: Mapping[str, Kind] = {
 }
 
 
-def read_scene(options: SceneOptions, *, labels: ClassSet | None = None) -> Scene:
+def read_scene(
+    options: SceneOptions,
+    *,
+    labels: ClassSet | None = None,
+    frames: Mapping[str, Frame] = MappingProxyType({}),
+) -> Scene:
     """The scene of some layers; of a large one only what lies near the tiles at hand is read.
 
     Args:
         options: What is named.
         labels: Class set of label masks, if any are wanted.
+        frames: Layers, and the area of interest, that are in memory, by option; what the options
+            say in their place is what messages call them.
 
     Raises:
         InputError: if a file or a value cannot be used.
     """
-    return _Reader(options, labels).scene()
+    return _Reader(options, labels, frames).scene()
 
 
 def without_effect(options: SceneOptions, controls: Sequence[str]) -> list[str]:
@@ -100,24 +112,38 @@ class _Reader:
     Attributes:
         options: What is named.
         labels: Class set of label masks.
+        frames: Layers in memory, by option.
     """
 
     options: SceneOptions
     labels: ClassSet | None
+    frames: Mapping[str, Frame]
 
     def __post_init__(self) -> None:
         options = self.options
-        self._place = read_aoi(options.aoi) if options.aoi else None
+        self._place = self._area_of_interest()
         self._rules = read_rules(options.road_rules) if options.road_rules else default_rules()
         self._rasters = self._named_rasters()
         degrees = None if self._place is None else _bounds_of(self._place)
         self._sources = {
-            name: open_source(spec, kind=_KINDS[name], area=degrees)
+            name: self._source(name, spec, degrees)
             for name in options.layers
             if (spec := getattr(options, name)) is not None and name not in self._rasters
         }
         self._grid = TileGrid(self._crs(), options.gsd, options.tile_size)
         self._notes: list[str] = []
+
+    def _area_of_interest(self) -> gpd.GeoSeries | None:
+        spec = self.options.aoi
+        if "aoi" in self.frames:
+            source = FrameSource(spec or "aoi", self.frames["aoi"])
+            return areas_in(source.read(), source.spec)
+        return read_aoi(spec) if spec else None
+
+    def _source(self, name: str, spec: str, degrees: Bounds | None) -> VectorSource:
+        if name in self.frames:
+            return FrameSource(spec, self.frames[name])
+        return open_source(spec, kind=_KINDS[name], area=degrees)
 
     def scene(self) -> Scene:
         """The scene."""
@@ -306,7 +332,8 @@ class _Reader:
         if options.landcover_raster is not None:
             found["landcover_raster"] = Path(options.landcover_raster)
         name = options.landcover
-        if name is not None and "landcover" in options.files() and is_raster(name):
+        is_file = "landcover" in options.files() and "landcover" not in self.frames
+        if name is not None and is_file and is_raster(name):
             found["landcover"] = Path(name)
         if found and options.landcover_table is None:
             raise InputError(

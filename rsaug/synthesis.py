@@ -21,6 +21,7 @@ from rsaug.grid import Tile
 from rsaug.marks import Marks
 from rsaug.mosaic import write_mosaics
 from rsaug.options import SynthOptions, listed, split_name
+from rsaug.places import Places
 from rsaug.progress import MANY_TILES, Progress, RunReport, in_words
 from rsaug.prompts import Prompts, read_prompts
 from rsaug.record import Record, file_sha256, now, read_record
@@ -30,7 +31,7 @@ from rsaug.scene import Scene
 from rsaug.scene_reader import read_scene, resolved, without_effect
 from rsaug.stac import Description, write_catalogue
 from rsaug.stac_model import write_model
-from rsaug.workshop import Outcome, Places
+from rsaug.workshop import Outcome
 
 # What a model is given unless something else is asked for.
 _CONTROLS = ("road", "seg")
@@ -86,7 +87,22 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     if earlier is None and folder.record.exists():
         earlier = read_record(folder.record)
     here = options.fetched()
-    scene = read_scene(here)
+    plan = lay_out(options, here, read_scene(here))
+    inputs = {name: file_sha256(path) for name, path in here.files().items()}
+    return replace(plan, inputs=inputs, earlier=earlier)
+
+
+def lay_out(options: SynthOptions, here: SynthOptions, scene: Scene) -> Plan:
+    """The plan of a scene, without digests of the inputs.
+
+    Args:
+        options: What is asked for.
+        here: The same with copies here of all files that lie elsewhere.
+        scene: The layers.
+
+    Raises:
+        InputError: if an option cannot be used with these layers.
+    """
     controls = scene.choose(listed(options.controls), _CONTROLS)
     if not {"road", "seg"} & {*controls}:
         raise InputError(
@@ -103,11 +119,10 @@ def make_plan(options: SynthOptions, earlier: Record[SynthOptions] | None = None
     crs = scene.grid.crs
     regions = {name: read_region(use.region, crs) for name, use in uses.items() if use.region}
     options = replace(options, **resolved(options, scene))  # type: ignore[arg-type]
-    inputs = {name: file_sha256(path) for name, path in here.files().items()}
     # A region without seams has no holes where there is no road.
     tiles = scene.tiles(bare=options.seamless)
     prompts = read_prompts(here.prompts, crs) if here.prompts else None
-    return Plan(options, scene, controls, tiles, inputs, earlier, notes, regions, prompts)
+    return Plan(options, scene, controls, tiles, {}, None, notes, regions, prompts)
 
 
 def _idle_style(options: SynthOptions) -> list[str]:
@@ -166,6 +181,32 @@ def run(
         RunError: if no image can be made.
     """
     check_number(plan, generator)
+    plan, record, notes = settle(plan, generator)
+    asked_for = plan.options
+    marks = Marks.of(
+        asked_for.watermark, asked_for.sign, asked_for.sign_key, asked_for.timestamp_url
+    )
+    if marks.signer is not None:
+        record = replace(record, results={**record.results, "signing": marks.signer.describe()})
+    for note in notes:
+        on_note(note)
+    folder = RunFolder(plan.options.folder)
+    with folder.opened():
+        return _fill(folder, plan, Work(record, plan.places, generator), marks, engine, on_progress)
+
+
+def settle(
+    plan: Plan, generator: TileGenerator
+) -> tuple[Plan, Record[SynthOptions], tuple[str, ...]]:
+    """A plan for the generator that is to make it.
+
+    Returns:
+        The plan with the controls that the generator sees, its record, and a sentence for each
+        thing that whoever asked for it should know.
+
+    Raises:
+        InputError: if the generator sees no control that draws roads.
+    """
     asked = generator.notes(plan.options.gsd, plan.controls)
     seen = tuple(name for name in plan.controls if generator.sees(name))
     if not {"road", "seg"} & {*seen}:
@@ -176,20 +217,10 @@ def run(
     regions = {name: region for name, region in plan.regions.items() if name in seen}
     plan = replace(plan, controls=seen, regions=regions)
     record = make_record(plan, generator)
-    asked_for = plan.options
-    marks = Marks.of(
-        asked_for.watermark, asked_for.sign, asked_for.sign_key, asked_for.timestamp_url
-    )
-    if marks.signer is not None:
-        record = replace(record, results={**record.results, "signing": marks.signer.describe()})
     unsure = _unsure_labels(plan, record)
     owed = [f"The map data ask for a credit: {name}." for name in plan.scene.attribution]
     notes = (*plan.notes, *unsure, *asked, *_changes(plan, record), *owed)
-    for note in dict.fromkeys(notes):
-        on_note(note)
-    folder = RunFolder(plan.options.folder)
-    with folder.opened():
-        return _fill(folder, plan, Work(record, plan.places, generator), marks, engine, on_progress)
+    return plan, record, tuple(dict.fromkeys(notes))
 
 
 def _fill(

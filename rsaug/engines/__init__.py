@@ -8,9 +8,10 @@ from typing import Protocol
 
 from rsaug.grid import Tile
 from rsaug.options import SynthOptions
+from rsaug.places import Places
 from rsaug.record import Record
 from rsaug.requests import TileGenerator
-from rsaug.workshop import Outcome, Places
+from rsaug.workshop import Outcome
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from rsaug.folder import RunFolder, item_name
 from rsaug.grid import Tile, TileGrid, parse_crs
 from rsaug.optional import require
 from rsaug.options import SynthOptions
+from rsaug.places import Places
 from rsaug.prompts import read_prompts
 from rsaug.provenance import VOLATILE
 from rsaug.quarantine import put_aside
@@ -31,7 +32,7 @@ from rsaug.regions import read_region
 from rsaug.requests import TileGenerator, described
 from rsaug.scene_reader import read_scene
 from rsaug.storage import is_remote
-from rsaug.workshop import Outcome, Places, Workshop
+from rsaug.workshop import Outcome, Workshop
 
 _TRIES = 3
 """How often an actor may be lost over a tile before the tile is put aside."""
