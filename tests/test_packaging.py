@@ -122,6 +122,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         for pattern in (
             *("**/*.py", "py.typed", "**/*.toml", "**/*.yaml", "**/*.gz"),
             "weights/**/*",
+            "viewer/static/**/*",
         )
         for path in (ROOT / folder).glob(pattern)
         if path.is_file()
