@@ -306,15 +306,24 @@ def read_credentials(path: AnyPath, anchors: str | None = None) -> Credentials |
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
+def read_anchors(path: str) -> str:
+    """Certificates of those who are trusted to vouch for signers, PEM.
+
+    Raises:
+        InputError: if the file cannot be read, or holds none.
+    """
+    trusted = _bytes_of(path).decode("utf-8", "replace")
+    # The library takes any text, and then trusts nobody.
+    if "-----BEGIN CERTIFICATE-----" not in trusted:
+        raise InputError(f"{path} holds no certificate in PEM; name a file that does.")
+    return trusted
+
+
 def _read(file: BinaryIO, anchors: str | None) -> Credentials | None:
     c2pa = require("c2pa", extra="c2pa")
     settings = dict(_OFFLINE)
     if anchors is not None:
-        # The library takes any text, and then trusts nobody.
-        trusted = _bytes_of(anchors).decode("utf-8", "replace")
-        if "-----BEGIN CERTIFICATE-----" not in trusted:
-            raise InputError(f"{anchors} holds no certificate in PEM; name a file that does.")
-        settings["trust"] = {"user_anchors": trusted}
+        settings["trust"] = {"user_anchors": read_anchors(anchors)}
     context = c2pa.Context.from_dict(settings)
     try:
         with c2pa.Reader(None, file, context=context) as reader:

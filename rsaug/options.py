@@ -13,6 +13,9 @@ from rsaug.control_uses import Use, read_interval, read_uses
 from rsaug.errors import InputError
 from rsaug.storage import AnyPath, is_remote, place
 
+MOST_VARIANTS = 10_000
+"""More images of a tile than this are a slip."""
+
 MOSAIC = "mosaic:"
 """Before a path that is a mosaic of georeferenced rasters rather than an image of its own."""
 
@@ -256,6 +259,10 @@ class SynthOptions(RunOptions):
             raise InputError("No roads are named, and images are made from roads.")
         if self.variants < 1:
             raise InputError(f"The number of variants must be at least 1, not {self.variants}.")
+        if self.variants > MOST_VARIANTS:
+            raise InputError(
+                f"The number of variants must be at most {MOST_VARIANTS}, not {self.variants}."
+            )
         # Text that is none is refused before any layer is read.
         for name, use in self.uses().items():
             if use.region is not None and is_network(use.region):

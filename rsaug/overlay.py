@@ -20,6 +20,7 @@ from rsaug.grid import Tile, to_lonlat
 from rsaug.roads import Roads, road_surfaces
 from rsaug.sources import is_file
 from rsaug.vectors import Bounds, read_vectors
+from rsaug.warp import raster_info
 
 # How far around the images features are read: a road's line may lie beside the image.
 _MARGIN_M = 100.0
@@ -101,6 +102,10 @@ class Overlay:
         Raises:
             InputError: if a layer cannot be read or has nothing near any image.
         """
+        for raster in (paths.ground, paths.surface):
+            # Its pixels are read later, and only where a model was trained on depth.
+            if raster is not None:
+                raster_info(raster)
         around = _around(tiles)
         kinds = {"roads": "lines", "landcover": "areas", "buildings": "areas"}
         frames = {

@@ -16,7 +16,7 @@ import rasterio
 import typer
 from numpy.typing import NDArray
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.conditions.landcover import colourise, land_areas, landcover_map
 from rsaug.conditions.stack import CHANNEL_NAMES
 from rsaug.downstream.consistency import place_request

@@ -15,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.conditions.image_edges import line_segments, sketch_strokes, soft_edges
 from rsaug.conditions.landcover import colourise
 from rsaug.conditions.stack import ControlStack

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.compositing import enlarge, reduce
 from rsaug.conditions.image_edges import soft_edges
 from rsaug.conditions.landcover import colourise

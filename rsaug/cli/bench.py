@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli import messages
+from rsaug.cli.group import FAILED
+from rsaug.cli.layer_options import Json, option
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ _Pool = Annotated[
 ]
 _Engine = Annotated[str, option("--engine", _HOW, "What runs it.", "local|ray")]
 _Workers = Annotated[
-    int, typer.Option(min=1, help="Processes, or actors.", metavar="N", rich_help_panel=_HOW)
+    int,
+    typer.Option(min=1, max=1024, help="Processes, or actors.", metavar="N", rich_help_panel=_HOW),
 ]
 _Device = Annotated[str | None, option("--device", _HOW, "cpu, cuda, ...", "NAME")]
 _Address = Annotated[str | None, option("--ray-address", _HOW, "Of a Ray cluster.", "HOST:PORT")]
@@ -59,41 +63,46 @@ def run(
     device: _Device = None,
     ray_address: _Address = None,
     dry_run: _DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Train and measure all detectors of a sweep; what is done already is not done again.
 
     [dim]rsaug bench run naip-small --root naip-roads --pool synth=roads-synth --out sweep[/dim]
     """
-    from rich.console import Console
-
+    from rsaug.cli.display import working
     from rsaug.downstream.bench.runner import How, prepare
 
+    if engine not in ("local", "ray"):
+        raise InputError(f"No engine is called {engine!r}; there are local and ray.")
+    if ray_address is not None and engine != "ray":
+        raise InputError("--ray-address is that of a Ray cluster; give --engine ray with it.")
     asked = _asked(config, root, out, pool)
     how = How(engine, workers, device, ray_address)
-    with Console(stderr=True).status("Reading tiles and looking for leaks"):
+    with working("Reading tiles and looking for leaks"):
         prepared = prepare(asked, device)
     found = sum(check.found for check in prepared.world.checks)
-    typer.echo(
+    messages.line(
         f"{len(prepared.world.checks)} checks for leaks, {found} tiles left out; "
-        f"{len(prepared.unique)} detectors to be trained",
-        err=True,
+        f"{len(prepared.unique)} detectors to be trained"
     )
     if dry_run:
-        _estimate(prepared, how)
+        _estimate(prepared, how, as_json=as_json)
         return
-    _run(prepared, how)
+    _run(prepared, how, as_json=as_json)
 
 
 @app.command("report")
-def report(folder: _Folder) -> None:
+def report(folder: _Folder, as_json: Json = False) -> None:
     """Compare what is done so far, and write report.html, results.csv and results.md."""
-    from rich.console import Console
-
+    from rsaug.cli.display import working
     from rsaug.downstream.bench.report import write_report
 
-    with Console(stderr=True).status("Reading") as status:
-        page = write_report(folder, status.update)
-    typer.echo(f"report: {page}", err=True)
+    with working("Reading") as say:
+        page = write_report(folder, say)
+    if as_json:
+        messages.write_json({"report": str(page)})
+    else:
+        messages.line(f"report: {page}")
 
 
 def _asked(
@@ -136,22 +145,36 @@ def _with_folders(raw: Any, pools: list[str]) -> list[Any]:
     return list(by_name.values())
 
 
-def _estimate(prepared: Prepared, how: How) -> None:
-    from rich.console import Console
-
+def _estimate(prepared: Prepared, how: How, *, as_json: bool) -> None:
+    from rsaug.cli.display import working
     from rsaug.downstream.bench.runner import estimate, unfinished
     from rsaug.progress import in_words
 
-    with Console(stderr=True).status("Timing a few steps"):
+    with working("Timing a few steps"):
         times = estimate(prepared)
     missing = unfinished(prepared)
     steps = prepared.world.config.training.steps
-    total = 0.0
+    counts = {model: sum(job.model.name == model for job, _ in missing) for model in times}
+    total = sum(counts[m] * (steps * a_step + measure) for m, (a_step, measure) in times.items())
+    if as_json:
+        messages.write_json(
+            {
+                "dry_run": True,
+                "detectors": len(prepared.unique),
+                "missing": len(missing),
+                "steps": steps,
+                "seconds": total,
+                "models": {
+                    model: {"missing": counts[model], "step_s": a_step, "measuring_s": measure}
+                    for model, (a_step, measure) in times.items()
+                },
+            }
+        )
+        return
     for model, (a_step, to_measure) in times.items():
-        count = sum(job.model.name == model for job, _ in missing)
-        total += count * (steps * a_step + to_measure)
         typer.echo(
-            f"{model}: {count} detectors, {a_step:.2f} s/step, {to_measure:.1f} s to measure"
+            f"{model}: {counts[model]} detectors, {a_step:.2f} s/step, "
+            f"{to_measure:.1f} s to measure"
         )
     typer.echo(
         f"{len(missing)} of {len(prepared.unique)} detectors are to be trained, {steps} steps "
@@ -164,7 +187,7 @@ def _estimate(prepared: Prepared, how: How) -> None:
         )
 
 
-def _run(prepared: Prepared, how: How) -> None:
+def _run(prepared: Prepared, how: How, *, as_json: bool) -> None:
     from rsaug.cli.display import Display
     from rsaug.downstream.bench.runner import run_jobs
     from rsaug.progress import in_words
@@ -172,14 +195,15 @@ def _run(prepared: Prepared, how: How) -> None:
     with Display(unit="detector") as display:
         done = run_jobs(prepared, how, display.progress, display.note)
     out = prepared.world.config.out
-    typer.echo(
+    messages.line(
         f"{done.done} of {done.total} detectors are done, {done.kept} were there before, "
-        f"{done.failed} failed ({in_words(_seconds(prepared))} of training in all)",
-        err=True,
+        f"{done.failed} failed ({in_words(_seconds(prepared))} of training in all)"
     )
-    typer.echo(f"write the report with: rsaug bench report {out}", err=True)
+    messages.line(f"write the report with: rsaug bench report {out}")
+    if as_json:
+        messages.write_json({"folder": str(out), **asdict(done)})
     if done.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _seconds(prepared: Prepared) -> float:

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli import layer_options
-from rsaug.cli.layer_options import RUN, option, read_date, without_opposites
+from rsaug.cli import layer_options, messages
+from rsaug.cli.config import RunConfig
+from rsaug.cli.layer_options import CONTROLS, RUN, Json, option, read_date, without_opposites
+from rsaug.cli.stopping import exit_code
 from rsaug.errors import InputError, OutputError
 from rsaug.options import ConditionsOptions
 
 if TYPE_CHECKING:
     from rsaug.record import Record
 
-_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _MAPS, _GLOBAL = "Maps", "Global conditions"
 _SHOWN = 4
+CHANNELS = ("soft", "centreline", "distance", "direction", "junction", "class", "lanes")
+"""What a shell completes; the names in the help."""
 
 _Controls = Annotated[
     str | None,
@@ -27,6 +30,7 @@ _Controls = Annotated[
         "Control maps: mlsd,hed,sketch,road,depth,seg.",
         "NAMES",
         "all that the layers are enough for",
+        known=CONTROLS,
     ),
 ]
 _Channels = Annotated[
@@ -36,6 +40,7 @@ _Channels = Annotated[
         _MAPS,
         "Further road maps: soft,centreline,distance,direction,junction,class,lanes.",
         "NAMES",
+        known=CHANNELS,
     ),
 ]
 _Labels = Annotated[
@@ -61,10 +66,6 @@ _Out = Annotated[
 ]
 _Picture = Annotated[
     Path | None, option("--picture", RUN, "Draw the first tiles in a picture.", "PNG")
-]
-_Config = Annotated[
-    str | None,
-    option("--config", RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
 ]
 
 
@@ -97,7 +98,8 @@ def conditions(
     all: layer_options.All = None,
     out: _Out = None,
     picture: _Picture = None,
-    config: _Config = None,
+    config: RunConfig = None,
+    as_json: Json = False,
 ) -> None:
     """Write control maps, road masks and labels of tiles, without making images.
 
@@ -105,7 +107,7 @@ def conditions(
     map that the layers are enough for, with captions and metadata in a STAC catalogue.
     """
     given = {name: value for name, value in ctx.params.items() if value is not None}
-    for name in ("config", "picture"):
+    for name in ("config", "picture", "as_json"):
         given.pop(name, None)
     if "date" in given:
         given["date"] = read_date(given["date"])
@@ -120,13 +122,17 @@ def conditions(
         raise InputError(f"{picture} is no name of a picture; it has to end in .png.")
     if picture is not None and not picture.parent.is_dir():
         raise InputError(f"The folder {picture.parent} of the picture does not exist; make it.")
-    _write(options, earlier, picture)
+    _write(options, earlier, picture, as_json=as_json)
 
 
 def _write(
-    options: ConditionsOptions, earlier: Record[ConditionsOptions] | None, picture: Path | None
+    options: ConditionsOptions,
+    earlier: Record[ConditionsOptions] | None,
+    picture: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from rsaug.cli.display import Display
+    from rsaug.cli.display import Display, show_summary, summary_of
     from rsaug.conditioning import make_conditions_plan, write_conditions
     from rsaug.pictures import write_png
     from rsaug.sheets import conditions_sheet
@@ -140,7 +146,10 @@ def _write(
                 write_png(picture, conditions_sheet(plan, plan.tiles[: options.limit][:_SHOWN]))
         except OutputError as error:
             raise OutputError(f"{error} {display.where_it_stands}") from error
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt as stop:
             display.note(f"Stopped. {display.where_it_stands}")
-            raise typer.Exit(_INTERRUPTED) from interrupt
-    display.summary(plan.options, plan.scene, report)
+            raise typer.Exit(exit_code(stop)) from stop
+    if as_json:
+        messages.write_json(summary_of(plan.options, plan.scene, report))
+    else:
+        show_summary(plan.options, plan.scene, report, "tile")

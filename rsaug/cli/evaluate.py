@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli.layer_options import option
-from rsaug.errors import InputError
+from rsaug.cli import messages
+from rsaug.cli.inputs import need_file, need_number, need_run
+from rsaug.cli.layer_options import Json, features_option, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ _Baseline = Annotated[
 ]
 _Features = Annotated[
     Path | None,
-    option("--features", _WEIGHTS, "Aerial encoder.", "V3.NPZ", "that of the package geoembed"),
+    features_option(_WEIGHTS),
 ]
 _Lpips = Annotated[Path | None, option("--lpips", _WEIGHTS, "LPIPS (AlexNet).", "FILE.SAFETENSORS")]
 _Inception = Annotated[
@@ -67,9 +68,6 @@ _Seed = Annotated[
     int,
     typer.Option(help="Of what is drawn at random.", metavar="N", rich_help_panel=_HOW, min=0),
 ]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Write JSON.", metavar="", rich_help_panel=_RESULT)
-]
 
 
 def evaluate(
@@ -85,20 +83,21 @@ def evaluate(
     limit: _Limit = None,
     train_limit: _TrainLimit = None,
     seed: _Seed = 0,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Measure what the images of a run are worth: roads, looks, novelty, other controls.
 
     [dim]rsaug evaluate roads-synth --real tiles --detector segmenter[/dim] writes report.html,
     report.json and report.csv into roads-synth/evaluation.
     """
-    if not slack >= 0:
-        raise InputError(f"--slack is a number of metres from 0 up, not {slack}.")
+    need_run(run)
+    need_number(slack, "--slack", "a number of metres", least=0)
     for name, path in (("features", features), ("lpips", lpips), ("inception", inception)):
-        if path is not None and not path.is_file():
-            raise InputError(f"There is no file {path} for --{name}.")
+        need_file(path, f"--{name}")
     from rich.console import Console
 
+    from rsaug.cli.display import working
+    from rsaug.cli.libraries import hush_diffusers
     from rsaug.downstream.evaluation.run import Wanted, evaluate_run
 
     wanted = Wanted(
@@ -115,14 +114,15 @@ def evaluate(
         train_limit=train_limit,
         seed=seed,
     )
-    with Console(stderr=True).status("Loading") as status:
-        report = evaluate_run(wanted, status.update)
+    hush_diffusers()
+    with working("Loading") as say:
+        report = evaluate_run(wanted, say)
     where = report.write(run)
     if as_json:
         typer.echo(report.to_json(), nl=False)
     else:
         _show(report, Console(highlight=False))
-    typer.echo(f"report: {where / 'report.html'}", err=True)
+    messages.line(f"report: {where / 'report.html'}")
 
 
 def _show(report: Report, console: Console) -> None:

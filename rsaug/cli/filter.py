@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli.layer_options import option
-from rsaug.errors import InputError
+from rsaug.cli import messages
+from rsaug.cli.inputs import need_file, need_number, need_run
+from rsaug.cli.layer_options import Json, features_option, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ _Real = Annotated[
 ]
 _Features = Annotated[
     Path | None,
-    option("--features", _BY, "Aerial encoder.", "V3.NPZ", "that of the package geoembed"),
+    features_option(_BY),
 ]
 _Cache = Annotated[
     Path | None,
@@ -87,9 +87,6 @@ _Weigh = Annotated[
         rich_help_panel=_RESULT,
     ),
 ]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON.", metavar="", rich_help_panel=_RESULT)
-]
 
 
 def filter_run(
@@ -106,19 +103,19 @@ def filter_run(
     min_novelty: _MinNovelty = None,
     per_tile: _PerTile = None,
     weigh: _Weigh = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Score the images of a run: true to their masks, like real ones, no copies.
 
     [dim]rsaug filter roads-synth --detector detector --real tiles --keep 0.8[/dim] writes
     scores.json for training, images.csv, report.json and sheet.jpg into roads-synth/quality.
     """
-    if not slack >= 0:
-        raise InputError(f"--slack is a number of metres from 0 up, not {slack}.")
-    if features is not None and not features.is_file():
-        raise InputError(f"There is no file {features} for --features.")
+    need_run(run)
+    need_number(slack, "--slack", "a number of metres", least=0)
+    need_file(features, "--features")
     from rich.console import Console
 
+    from rsaug.cli.display import working
     from rsaug.downstream.quality.filtering import Wanted, filter_images
     from rsaug.downstream.quality.selection import Rules
 
@@ -137,14 +134,14 @@ def filter_run(
         slack_m=slack,
         train_limit=train_limit,
     )
-    with Console(stderr=True).status("Loading") as status:
-        filtered = filter_images(wanted, status.update)
+    with working("Loading") as say:
+        filtered = filter_images(wanted, say)
     folder = filtered.write(run)
     if as_json:
-        typer.echo(json.dumps(filtered.report, indent=1))
+        messages.write_json(filtered.report)
     else:
         _show(filtered, Console(highlight=False))
-    typer.echo(f"scores: {folder / 'scores.json'}", err=True)
+    messages.line(f"scores: {folder / 'scores.json'}")
 
 
 def _show(filtered: Filtered, console: Console) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli import messages
+from rsaug.cli.layer_options import Json, option
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,9 +51,6 @@ _Table = Annotated[
         "what fits",
     ),
 ]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Write JSON.", metavar="", rich_help_panel=_RESULT)
-]
 _Picture = Annotated[
     Path | None, option("--picture", _RESULT, "Draw it into a picture.", "FILE.PNG")
 ]
@@ -67,7 +64,7 @@ def inspect(
     crs: _Crs = None,
     aoi: _Aoi = None,
     landcover_table: _Table = None,
-    as_json: _Json = False,
+    as_json: Json = False,
     picture: _Picture = None,
 ) -> None:
     """Say what a layer or a raster holds, what would be made of it, and what stands in the way.
@@ -82,8 +79,11 @@ def inspect(
         raise InputError(f"--picture {picture} is to be a PNG file; give a name ending in .png.")
     from rich.console import Console
 
+    from rsaug.classes import read_raster_table
     from rsaug.inspection import Wanted, inspect_layer
 
+    if landcover_table is not None:
+        read_raster_table(landcover_table)
     wanted = Wanted(
         use=None if use == "auto" else use,  # type: ignore[arg-type]
         gsd_m=gsd,
@@ -94,7 +94,7 @@ def inspect(
     )
     found = inspect_layer(layer, wanted)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        messages.write_json(found.to_dict())
     else:
         _show(found, Console(highlight=False))
     if picture is not None:
@@ -108,7 +108,7 @@ def _draw(found: Inspection, path: Path) -> None:
     if not panels:
         raise InputError("There is nothing to draw; see what stands in the way.")
     write_png(path, contact_sheet(panels, columns=len(panels)))
-    typer.echo(f"picture: {path}", err=True)
+    messages.line(f"picture: {path}")
 
 
 def _show(found: Inspection, console: Console) -> None:

@@ -3,24 +3,95 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from rsaug.errors import InputError
 
+CONTROLS = ("mlsd", "hed", "sketch", "road", "depth", "seg")
+TABLES = ("worldcover", "nlcd", "dynamic-world")
+"""What a shell completes; the names in the help."""
+
 LAYERS, MARKS, RUN = "Layers and place", "Marks", "Run"
 
 
-def option(name: str, panel: str, help: str, metavar: str, default: str | None = None) -> Any:
-    """An option that is None unless given, so that a recorded run can fill it; shows a default."""
+def names(*known: str) -> Callable[[str], list[str]]:
+    """What a shell completes the value of an option to; after a comma, the next of several."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
+
+    return complete
+
+
+def option(
+    name: str,
+    panel: str,
+    help: str,
+    metavar: str,
+    default: str | None = None,
+    known: tuple[str, ...] = (),
+) -> Any:
+    """An option that is None unless given, so that a recorded run can fill it.
+
+    Args:
+        name: As in ``--roads``.
+        panel: Heading that it is shown under.
+        help: What it is for.
+        metavar: What a value looks like, in capitals.
+        default: What it is unless given, for a reader.
+        known: Values that a shell completes.
+    """
     shown = f"{help} [dim]Default: {default}.[/dim]" if default else help
-    return typer.Option(name, help=shown, metavar=metavar, rich_help_panel=panel)
+    return typer.Option(
+        name,
+        help=shown,
+        metavar=metavar,
+        rich_help_panel=panel,
+        autocompletion=names(*known) if known else None,
+    )
 
 
 def flag(name: str, panel: str, help: str) -> Any:
     """A switch that is None unless given."""
     return typer.Option(name, help=help, rich_help_panel=panel, metavar="")
+
+
+def device_option(panel: str) -> Any:
+    """Where a network runs."""
+    return option(
+        "--device",
+        panel,
+        "cpu, cuda, cuda:1, ...",
+        "NAME",
+        "a GPU if there is one",
+        known=("cpu", "cuda"),
+    )
+
+
+def seed_option(panel: str, same: str) -> Any:
+    """What a training draws by.
+
+    Args:
+        panel: Heading that it is shown under.
+        same: What the same seed makes again.
+    """
+    return typer.Option(
+        "--seed",
+        help=f"Same seed, same {same} on the same machine. [dim]Default: 0.[/dim]",
+        metavar="N",
+        min=0,
+        max=(1 << 32) - 1,
+        rich_help_panel=panel,
+    )
+
+
+def features_option(panel: str) -> Any:
+    """What images are compared by."""
+    return option("--features", panel, "Aerial encoder.", "V3.NPZ", "that of the package geoembed")
 
 
 Roads = Annotated[
@@ -47,6 +118,7 @@ LandcoverTable = Annotated[
         LAYERS,
         "What its numbers mean: worldcover, nlcd, dynamic-world, or a TOML file.",
         "NAME|FILE",
+        known=TABLES,
     ),
 ]
 Buildings = Annotated[
@@ -96,6 +168,9 @@ TimestampUrl = Annotated[
     option("--timestamp-url", MARKS, "Authority that confirms when images were signed.", "URL"),
 ]
 Limit = Annotated[int | None, option("--limit", RUN, "Make the first N tiles only.", "N")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Write the result as JSON to stdout.", metavar="")
+]
 All = Annotated[bool | None, flag("--all", RUN, "Make every tile, even above 500.")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli import messages
+from rsaug.cli.layer_options import Json, option
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ _Only = Annotated[
     str | None, option("--only", _PLACES, "Take these places alone.", "NAME,NAME,...", "all")
 ]
 _Tiles = Annotated[
-    int, typer.Option(help="How many tiles.", min=1, metavar="N", rich_help_panel=_RESULT)
+    int,
+    typer.Option(
+        help="How many tiles.", min=1, max=1_000_000, metavar="N", rich_help_panel=_RESULT
+    ),
 ]
 _Seed = Annotated[
     int, typer.Option(help="Same seed, same layouts.", min=0, metavar="N", rich_help_panel=_RESULT)
@@ -78,15 +81,16 @@ _Kinds = Annotated[
 _Span = Annotated[
     int,
     typer.Option(
-        help="Tiles along each side of one layout.", min=1, metavar="N", rich_help_panel=_RESULT
+        help="Tiles along each side of one layout.",
+        min=1,
+        max=100,
+        metavar="N",
+        rich_help_panel=_RESULT,
     ),
 ]
 _At = Annotated[
     str | None,
     option("--at", _GRID, "Where they lie, in degrees.", "LON,LAT", "around the places"),
-]
-_Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON.", metavar="", rich_help_panel=_RESULT)
 ]
 _Folders = Annotated[
     list[Path] | None,
@@ -106,7 +110,7 @@ def vary(
     crs: _Crs = None,
     beside: _Beside = None,
     out: _Out = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Labelled places turned, mirrored, stretched and shifted; roads keep their widths.
 
@@ -133,7 +137,7 @@ def recombine(
     crs: _Crs = None,
     beside: _Beside = None,
     out: _Out = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Halves or quarters of several labelled places, put together where their roads fit."""
     from rsaug.layouts.recombination import recombine as make
@@ -157,7 +161,7 @@ def grow(
     crs: _Crs = None,
     beside: _Beside = None,
     out: _Out = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Made-up towns, suburbs, farmland and interchanges, with land cover.
 
@@ -187,7 +191,7 @@ def compare(
         float,
         typer.Option(help="Side of a place in metres.", metavar="M", rich_help_panel=_PLACES),
     ] = 153.6,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Statistics of layouts beside those of the labelled training places."""
     from rsaug.layouts.statistics import layout_statistics
@@ -197,7 +201,7 @@ def compare(
     known = _read(places, landcover, only, side)
     columns = {"places": layout_statistics(known.layouts).to_dict(), **found}
     if as_json:
-        typer.echo(json.dumps(columns, indent=1))
+        messages.write_json(columns)
     else:
         _show_statistics(columns)
 
@@ -272,7 +276,7 @@ def _finish(
     )
     if as_json:
         said = {**written._asdict(), "folder": str(folder), "left_out": left_out}
-        typer.echo(json.dumps(said, indent=1))
+        messages.write_json(said)
         return
     typer.echo(f"{folder}: {written.layouts} layouts, {written.tiles} tiles with a road")
     if left_out:

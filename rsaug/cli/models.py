@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsaug.cli import messages
+from rsaug.cli.layer_options import Json
 from rsaug.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,18 +20,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, look into, convert and fetch models.", no_args_is_help=True)
 
-_Json = Annotated[bool, typer.Option("--json", help="Write JSON.", metavar="")]
 _DTYPES = "float32, float16 or bfloat16"
 
 
 @app.command("list")
-def list_(as_json: _Json = False) -> None:
+def list_(as_json: Json = False) -> None:
     """List the models at hand: shipped, presets, in this folder, in the local hub cache."""
     from rsaug.pipelines.catalog import list_models
 
     found = list_models(Path.cwd())
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in found], indent=2))
+        messages.write_json([asdict(entry) for entry in found])
         return
     from rich.text import Text
 
@@ -45,7 +45,7 @@ def info(
     name: Annotated[
         str, typer.Argument(help="default, sd15, a folder, or a hub id that was pulled.")
     ],
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Say what is in a model: tensors, parameters, settings, licence. No weights are loaded."""
     from rsaug.pipelines.catalog import describe_model
@@ -53,7 +53,7 @@ def info(
     found = describe_model(name)
     if as_json:
         totals = {"tensors": found.tensors, "parameters": found.parameters, "size": found.size}
-        typer.echo(json.dumps({**asdict(found), **totals}, indent=2, allow_nan=False))
+        messages.write_json({**asdict(found), **totals})
     else:
         _show(found, _console())
 
@@ -76,7 +76,7 @@ def convert(
         str | None,
         typer.Option("--dtype", help=f"{_DTYPES}. [dim]Default: as in the file.[/dim]"),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Convert the published checkpoint of CRS-Diff to a folder that --model takes.
 
@@ -87,10 +87,9 @@ def convert(
         raise InputError(f"{out} is to be a folder; give a name without {out.suffix}.")
     from rsaug.pipelines.convert.convert import convert_checkpoint
 
-    say = _note if not as_json else lambda _: None
-    report = convert_checkpoint(checkpoint, out, clip=clip, dtype=dtype, say=say)
+    report = convert_checkpoint(checkpoint, out, clip=clip, dtype=dtype, say=messages.line)
     if as_json:
-        typer.echo(json.dumps({"folder": str(out), **asdict(report)}, indent=2))
+        messages.write_json({"folder": str(out), **asdict(report)})
         return
     table = _table("", "tensors", "parameters")
     for part, tensors in report.tensors.items():
@@ -114,12 +113,16 @@ def pull(
         Path | None,
         typer.Argument(help="New folder. [dim]Default: the local cache.[/dim]", metavar="OUT"),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Fetch a CRS-Diff model from the Hugging Face hub: weights and configurations, no code."""
     from rsaug.pipelines.catalog import pull_model
 
     folder = pull_model(hub_id, out)
     name = hub_id if out is None else out
+    if as_json:
+        messages.write_json({"model": str(name), "folder": str(folder)})
+        return
     typer.echo(f"The model is in {folder}; use it with: rsaug synth --model {name}")
 
 
@@ -181,7 +184,3 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
-
-
-def _note(sentence: str) -> None:
-    typer.echo(sentence, err=True)

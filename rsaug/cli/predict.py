@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli import messages
+from rsaug.cli.layer_options import Json, device_option, option
 
 if TYPE_CHECKING:
     from rsaug.downstream.prediction import Predicted
@@ -64,11 +64,7 @@ _Turns = Annotated[
 ]
 _Device = Annotated[
     str | None,
-    option("--device", _LOOKING, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
-]
-_Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print JSON.", metavar="", rich_help_panel=_RESULT),
+    device_option(_LOOKING),
 ]
 
 
@@ -103,15 +99,14 @@ def predict(
     ] = 4,
     turns: _Turns = False,
     device: _Device = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Find roads in images: probabilities and masks as GeoTIFFs, and lines with a width.
 
     [dim]rsaug predict roads-detector town.tif --vectors roads.gpkg[/dim] also writes the roads as
     lines, as other commands take them.
     """
-    from rich.console import Console
-
+    from rsaug.cli.display import working
     from rsaug.downstream.detector import RoadDetector
     from rsaug.downstream.prediction import predict as find
     from rsaug.downstream.probing import Looking
@@ -119,7 +114,7 @@ def predict(
 
     looking = Looking(window, overlap, batch, turns)
     detector = RoadDetector.load(model).to(pick_device(device))
-    with Console(stderr=True).status("Loading") as status:
+    with working("Loading") as say:
         found = find(
             detector,
             images,
@@ -128,27 +123,25 @@ def predict(
             threshold=threshold,
             gsd_m=gsd,
             vectors=vectors,
-            note=status.update,
+            note=say,
         )
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        messages.write_json(found.to_dict())
     else:
         _show(found)
 
 
 def _show(found: Predicted) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rsaug.cli.tables import show_facts
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
+    rows = []
     for image in found.images:
-        grid.add_row("image", Text(image.name, style="bold"))
-        grid.add_row("probability", Text(str(image.probability)))
-        grid.add_row("mask", Text(f"{image.mask}, {image.road_fraction:.1%} road"))
+        rows += [
+            ("image", image.name),
+            ("probability", str(image.probability)),
+            ("mask", f"{image.mask}, {image.road_fraction:.1%} road"),
+        ]
     if found.vectors is not None:
         said = f"{found.lines['lines']} lines, {found.lines['km']:.2f} km"
-        grid.add_row("roads", Text(f"{found.vectors}, {said}"))
-    Console(highlight=False).print(grid)
+        rows.append(("roads", f"{found.vectors}, {said}"))
+    show_facts(rows)

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from rsaug.cli import editing, layer_options
+from rsaug.cli.config import Config
+from rsaug.cli.layer_options import Json
 
 
 def restyle(
@@ -46,6 +48,8 @@ def restyle(
     sign: layer_options.Sign = None,
     sign_key: layer_options.SignKey = None,
     timestamp_url: layer_options.TimestampUrl = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Make real images anew in another look, on the same pixels and with the same labels.
 

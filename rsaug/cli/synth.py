@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli import layer_options
-from rsaug.cli.layer_options import MARKS, RUN, flag, option, read_date, without_opposites
-from rsaug.control_uses import read_interval
+from rsaug.cli import layer_options, messages
+from rsaug.cli.config import RunConfig
+from rsaug.cli.group import FAILED
+from rsaug.cli.layer_options import (
+    CONTROLS,
+    MARKS,
+    RUN,
+    Json,
+    device_option,
+    flag,
+    option,
+    read_date,
+    without_opposites,
+)
+from rsaug.cli.stopping import exit_code
 from rsaug.errors import InputError, OutputError
 from rsaug.options import SynthOptions
 from rsaug.record import Record, read_record
 
 if TYPE_CHECKING:
     from rsaug.engines import Engine
-    from rsaug.pipelines.generate import Settings
     from rsaug.requests import TileGenerator
     from rsaug.synthesis import Plan
 
-_SOME_FAILED = 3
-_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _IMAGES, _MODEL = "Images", "Model"
+SCHEDULERS = ("ddim", "dpm++", "euler", "unipc")
+DTYPES = ("float32", "bfloat16", "float16")
+"""What a shell completes; the names in the help."""
 
 
 _Controls = Annotated[
@@ -35,6 +46,7 @@ _Controls = Annotated[
         "Control maps for the model: mlsd,hed,sketch,road,depth,seg.",
         "NAMES",
         "road, and seg with land cover",
+        known=CONTROLS,
     ),
 ]
 _ControlStrength = Annotated[
@@ -93,7 +105,9 @@ _Prompts = Annotated[
 _Mosaic = Annotated[
     bool | None, flag("--mosaic", _IMAGES, "Also one raster of all images, and one of all masks.")
 ]
-_Engine = Annotated[str, option("--engine", RUN, "What runs it: local or ray.", "NAME")]
+_Engine = Annotated[
+    str, option("--engine", RUN, "What runs it: local or ray.", "NAME", known=("local", "ray"))
+]
 _Address = Annotated[
     str | None,
     option("--address", RUN, "Ray cluster, with --engine ray.", "HOST:PORT", "a new one here"),
@@ -150,7 +164,14 @@ _GuidanceRescale = Annotated[
 ]
 _Scheduler = Annotated[
     str | None,
-    option("--scheduler", _MODEL, "ddim, dpm++, euler or unipc.", "NAME", "the model's own"),
+    option(
+        "--scheduler",
+        _MODEL,
+        "ddim, dpm++, euler or unipc.",
+        "NAME",
+        "the model's own",
+        known=SCHEDULERS,
+    ),
 ]
 _Reuse = Annotated[
     int | None,
@@ -174,7 +195,7 @@ _Grain = Annotated[
 ]
 _Device = Annotated[
     str | None,
-    option("--device", _MODEL, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
+    device_option(_MODEL),
 ]
 _DType = Annotated[
     str | None,
@@ -184,6 +205,7 @@ _DType = Annotated[
         "float32, bfloat16 or float16.",
         "NAME",
         "bfloat16 on a GPU, float32 on a CPU",
+        known=DTYPES,
     ),
 ]
 _Compile = Annotated[
@@ -193,7 +215,11 @@ _Compile = Annotated[
 _Offload = Annotated[
     str | None,
     option(
-        "--offload", _MODEL, "For small GPUs: bring networks to it one at a time.", "model|layer"
+        "--offload",
+        _MODEL,
+        "For small GPUs: bring networks to it one at a time.",
+        "model|layer",
+        known=("model", "layer"),
     ),
 ]
 _VaeTiling = Annotated[
@@ -206,10 +232,6 @@ _Watermark = Annotated[
 ]
 _Out = Annotated[
     str | None, option("--out", RUN, "Folder of the results.", "DIR", "./<roads>-synth")
-]
-_Config = Annotated[
-    str | None,
-    option("--config", RUN, "A run.json to run again; options given here go first.", "RUN.JSON"),
 ]
 
 
@@ -267,11 +289,12 @@ def synth(
     limit: layer_options.Limit = None,
     all: layer_options.All = None,
     out: _Out = None,
-    config: _Config = None,
+    config: RunConfig = None,
     engine: _Engine = "local",
     address: _Address = None,
     workers: _Workers = None,
     dry_run: _DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Make georeferenced synthetic images with exact road masks from road lines.
 
@@ -279,7 +302,9 @@ def synth(
     the folder roads-synth. Run again, it does only what is missing.
     """
     given = {name: value for name, value in ctx.params.items() if value is not None}
-    how = _How(*(given.pop(name, None) for name in ("engine", "address", "workers", "dry_run")))
+    how = _How(
+        *(given.pop(name, None) for name in ("engine", "address", "workers", "dry_run", "as_json"))
+    )
     given.pop("config", None)
     if "date" in given:
         given["date"] = read_date(given["date"])
@@ -303,12 +328,14 @@ class _How:
         address: Of a Ray cluster.
         workers: How many images are made at once, or actors.
         dry_run: Whether only to say what would be made.
+        as_json: Whether what came of it is said as JSON.
     """
 
     engine: str = "local"
     address: str | None = None
     workers: int | None = None
     dry_run: bool | None = False
+    as_json: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked without a cluster."""
@@ -331,7 +358,7 @@ class _How:
 def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None, how: _How) -> None:
     """Run with a display of its progress, and say what came of it."""
     from rsaug import synthesis
-    from rsaug.cli.display import Display
+    from rsaug.cli.display import Display, show_summary, summary_of
 
     with Display() as display, warnings.catch_warnings():
         # What diffusers will rename one day is no news to who wants images.
@@ -343,25 +370,31 @@ def _synthesize(options: SynthOptions, earlier: Record[SynthOptions] | None, how
             engine = how.make_engine()
             generator = load_generator(plan.options, how.workers if engine is None else 1)
             if how.dry_run:
-                _foretell(plan, generator)
+                _foretell(plan, generator, as_json=how.as_json)
                 return
             report = synthesis.run(plan, generator, display.progress, display.note, engine)
         except OutputError as error:
             raise OutputError(f"{error} {display.where_it_stands}") from error
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt as stop:
             display.note(f"Stopped. {display.where_it_stands}")
-            raise typer.Exit(_INTERRUPTED) from interrupt
-    display.summary(plan.options, plan.scene, report)
+            raise typer.Exit(exit_code(stop)) from stop
+    if how.as_json:
+        messages.write_json(summary_of(plan.options, plan.scene, report))
+    else:
+        show_summary(plan.options, plan.scene, report, "image")
     if report.failed:
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(FAILED)
 
 
-def _foretell(plan: Plan, generator: TileGenerator) -> None:
+def _foretell(plan: Plan, generator: TileGenerator, *, as_json: bool) -> None:
     """Say what a plan will take."""
     from rsaug.estimate import estimate
     from rsaug.progress import in_words
 
     found = estimate(plan, generator)
+    if as_json:
+        messages.write_json({"dry_run": True, **asdict(found)})
+        return
     missing = found.images - found.present
     there = f", of which {found.present} are there" if found.present else ""
     typer.echo(f"{found.tiles} tiles, {found.area_km2:.3g} km2: {found.images} images{there}.")
@@ -381,51 +414,9 @@ def load_generator(options: SynthOptions, workers: int | None = None) -> TileGen
     Raises:
         InputError: for a model that cannot be loaded or a value it cannot work with.
     """
-    from diffusers.utils import logging
+    from rsaug.cli.libraries import hush_diffusers
+    from rsaug.pipelines.loading import generator_for
 
-    from rsaug.pipelines import generate
-    from rsaug.pipelines.acceleration import Acceleration
-    from rsaug.pipelines.seamless_tiles import SeamlessGenerator
-
-    options = options.fetched()
     # The display has a bar of its own.
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    generator = generate.load_generator(
-        options.model,
-        _settings(options),
-        style=Path(options.style) if options.style else None,
-        device=options.device,
-        acceleration=Acceleration(
-            dtype=options.dtype,
-            compile=options.compile,
-            offload=options.offload,
-            vae_tiling=options.vae_tiling,
-        ),
-        tile_size=options.tile_size,
-        workers=workers,
-    )
-    return SeamlessGenerator(generator, options.overlap) if options.seamless else generator
-
-
-def _settings(options: SynthOptions) -> Settings:
-    from rsaug.pipelines.generate import Settings
-
-    uses = options.uses()
-    full = (0.0, 1.0)
-    return Settings(
-        prompt=options.prompt or "",
-        negative_prompt=options.negative_prompt or "",
-        style_strength=1.0 if options.style_strength is None else options.style_strength,
-        date=options.date,
-        steps=options.steps,
-        guidance=options.guidance,
-        control_guidance=options.control_guidance,
-        guidance_interval=read_interval(options.guidance_interval or "0-1"),
-        guidance_rescale=options.guidance_rescale or 0.0,
-        strengths={name: use.strength for name, use in uses.items() if use.strength != 1},
-        intervals={name: use.interval for name, use in uses.items() if use.interval != full},
-        scheduler=options.scheduler,
-        reuse=options.reuse,
-        grain=1.0 if options.grain is None else options.grain,
-    )
+    hush_diffusers()
+    return generator_for(options, workers)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rsaug.cli.layer_options import flag, option
+from rsaug.cli.inputs import need_folder_name
+from rsaug.cli.layer_options import device_option, flag, option, seed_option
 from rsaug.cli.train_sources import (
     check_sources,
     draw_weights,
@@ -25,6 +26,8 @@ app = typer.Typer(help="Train models on tiles of your own.", no_args_is_help=Tru
 
 _TILES, _MODEL, _RECIPE = "Tiles", "What is trained", "How it is trained"
 _MACHINE, _PROGRESS = "Machine", "Progress"
+_MOST_STEPS, _MOST_SAMPLES = 100_000_000, 65_536
+"""More than these are a slip."""
 
 _Data = Annotated[
     list[Path] | None,
@@ -58,6 +61,7 @@ _TileSize = Annotated[
         help="Pixels a side of an example. [dim]Default: 256.[/]",
         metavar="N",
         min=1,
+        max=8192,
         rich_help_panel=_TILES,
     ),
 ]
@@ -72,14 +76,7 @@ _Out = Annotated[
 ]
 _Seed = Annotated[
     int | None,
-    typer.Option(
-        "--seed",
-        help="Same seed, same model on the same machine. [dim]Default: 0.[/]",
-        metavar="N",
-        min=0,
-        max=(1 << 32) - 1,
-        rich_help_panel=_RECIPE,
-    ),
+    seed_option(_RECIPE, "model"),
 ]
 _Steps = Annotated[
     int | None,
@@ -88,6 +85,7 @@ _Steps = Annotated[
         help="Optimisation steps. [dim]Default: what made the default model; 10000 for a phase.[/]",
         metavar="N",
         min=1,
+        max=_MOST_STEPS,
         rich_help_panel=_RECIPE,
     ),
 ]
@@ -98,6 +96,7 @@ _Batch = Annotated[
         help="Samples a step, over all processes. [dim]Default: what made the default model.[/]",
         metavar="N",
         min=1,
+        max=_MOST_SAMPLES,
         rich_help_panel=_RECIPE,
     ),
 ]
@@ -160,7 +159,7 @@ _TrainText = Annotated[
 ]
 _Device = Annotated[
     str | None,
-    option("--device", _MACHINE, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
+    device_option(_MACHINE),
 ]
 _Precision = Annotated[
     str | None,
@@ -179,6 +178,7 @@ _Accumulate = Annotated[
         help="Parts that a batch is computed in, for less memory. [dim]Default: 1.[/]",
         metavar="N",
         min=1,
+        max=_MOST_SAMPLES,
         rich_help_panel=_MACHINE,
     ),
 ]
@@ -298,6 +298,7 @@ def autoencoder(
     from rsaug.pipelines.train.machine import leave_processes
     from rsaug.pipelines.train.packfile import load_chips
 
+    need_folder_name(out, "--out")
     check_sources(data, pack)
     if lpips is not None and not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
@@ -384,6 +385,7 @@ def generator(
         ),
     )
     recipe.check()
+    need_folder_name(out, "--out")
     check_sources(data, pack, tile_size, gsd)
     if start is None:
         check_anew(recipe)
@@ -423,6 +425,7 @@ def decoder(
             help="Optimisation steps. [dim]Default: 1500.[/]",
             metavar="N",
             min=1,
+            max=_MOST_STEPS,
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -433,6 +436,7 @@ def decoder(
             help="Images a step. [dim]Default: 4.[/]",
             metavar="N",
             min=1,
+            max=_MOST_SAMPLES,
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -455,6 +459,7 @@ def decoder(
     from rsaug.pipelines.train.decoder import DecoderRecipe, train_decoder
     from rsaug.pipelines.train.machine import leave_processes
 
+    need_folder_name(out, "--out")
     check_sources(data, pack, tile_size, gsd)
     if not lpips.is_file():
         raise InputError(f"There is no LPIPS file {lpips}.")
@@ -484,6 +489,8 @@ def _run(**options: Any) -> Run:
     from rsaug.pipelines.train.machine import Run
 
     run = Run(**options)
+    if run.log_dir is not None:
+        need_folder_name(run.log_dir, "--log")
     run.check()
     return run
 

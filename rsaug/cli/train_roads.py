@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli.inputs import need_folder_name
+from rsaug.cli.layer_options import device_option, option, seed_option
 from rsaug.cli.train_sources import say
 from rsaug.errors import InputError
 
 _TILES, _MODEL, _RECIPE = "Tiles", "What is trained", "How it is trained"
 _MACHINE, _RESULT = "Machine", "Result"
+_MOST = 1_000_000
+"""Steps, epochs or tiles a step; more is a slip, and its lists alone fill the memory."""
 
 _Config = Annotated[
     Path | None,
@@ -106,21 +109,22 @@ _Epochs = Annotated[
 ]
 _Seed = Annotated[
     int | None,
-    typer.Option(
-        "--seed",
-        help="Same seed, same detector on the same machine. [dim]Default: 0.[/]",
-        metavar="N",
-        min=0,
-        max=(1 << 32) - 1,
-        rich_help_panel=_RECIPE,
-    ),
+    seed_option(_RECIPE, "detector"),
 ]
 _Workers = Annotated[
-    int | None, option("--workers", _MACHINE, "Processes that read tiles.", "N", "0")
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that read tiles. [dim]Default: 0.[/dim]",
+        metavar="N",
+        min=0,
+        max=1024,
+        rich_help_panel=_MACHINE,
+    ),
 ]
 _Device = Annotated[
     str | None,
-    option("--device", _MACHINE, "cpu, cuda, cuda:1, ...", "NAME", "a GPU if there is one"),
+    device_option(_MACHINE),
 ]
 _Test = Annotated[
     bool,
@@ -171,11 +175,14 @@ def roads(
     """
     from rsaug.optional import require
 
+    need_folder_name(out, "--out")
     if gsd is not None and not 0 < gsd < float("inf"):
         raise InputError(f"--gsd must be above 0, not {gsd:g}.")
     for name, number in (("steps", steps), ("epochs", epochs), ("batch", batch)):
         if number is not None and number < 1:
             raise InputError(f"--{name} must be 1 or more, not {number}.")
+        if number is not None and number > _MOST:
+            raise InputError(f"--{name} must be {_MOST} at most, not {number}.")
     require("torchgeo", extra="eval")
     require("skimage", extra="graph")
     from rsaug.downstream.detector_training import train_detector

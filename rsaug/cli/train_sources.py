@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rsaug.errors import InputError
+from rsaug.jsontext import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +29,11 @@ def load_start(start: str | None, autoencoder: Path | None, seed: int) -> Any:
     """
     import torch
 
+    from rsaug.cli.libraries import hush_diffusers
     from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline
     from rsaug.pipelines.train.base import base_pipeline, is_base, start_folder
 
+    hush_diffusers()
     if start is None:
         return load_autoencoder(autoencoder or DEFAULT_MODEL / "vae")
     if autoencoder is not None:
@@ -48,15 +51,13 @@ def load_autoencoder(folder: Path) -> AutoencoderDC | AutoencoderKL:
     Raises:
         InputError: if there is none, or it cannot be loaded.
     """
-    import json
-
     from diffusers import AutoencoderDC, AutoencoderKL
 
     if not folder.is_dir():
         raise InputError(f"There is no autoencoder in {folder}.")
     kinds = {kind.__name__: kind for kind in (AutoencoderDC, AutoencoderKL)}
     try:
-        name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
+        name = parse_json((folder / "config.json").read_text("utf-8"))["_class_name"]
         kind: Any = kinds[name]
         return kind.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

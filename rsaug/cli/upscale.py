@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from rsaug.cli import editing, layer_options
+from rsaug.cli.config import Config
+from rsaug.cli.layer_options import Json
 
 
 def upscale(
@@ -53,6 +55,8 @@ def upscale(
     sign: layer_options.Sign = None,
     sign_key: layer_options.SignKey = None,
     timestamp_url: layer_options.TimestampUrl = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Enlarge real images, with detail that fits them: averaged down, they are what they were.
 

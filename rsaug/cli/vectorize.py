@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsaug.cli.layer_options import option
+from rsaug.cli import messages
+from rsaug.cli.inputs import need_number
+from rsaug.cli.layer_options import Json, option
 
 if TYPE_CHECKING:
     from rsaug.downstream.vectorize import Vectorized
@@ -93,10 +94,6 @@ _Source = Annotated[
     str | None,
     option("--source", _RESULT, "What to write in the column source.", "TEXT", "the raster"),
 ]
-_Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print JSON.", metavar="", rich_help_panel=_RESULT),
-]
 
 
 def vectorize(
@@ -113,7 +110,7 @@ def vectorize(
     min_hole: _MinHole = 20.0,
     one_width: _OneWidth = False,
     source: _Source = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Turn road masks into lines with a width, as other commands take them.
 
@@ -125,6 +122,7 @@ def vectorize(
     from rsaug.downstream.vectorize import vectorize as make
 
     driver_for(out)
+    need_number(threshold, "--threshold")
     cleaning = Cleaning(
         min_area_m2=min_area,
         min_hole_m2=min_hole,
@@ -138,27 +136,22 @@ def vectorize(
     found = make(masks, threshold=threshold, band=band, cleaning=cleaning, source=source)
     write_lines(out, found.lines)
     if as_json:
-        typer.echo(json.dumps({"file": str(out), **found.to_dict()}, indent=2))
+        messages.write_json({"file": str(out), **found.to_dict()})
     else:
         _show(out, found)
 
 
 def _show(out: Path, found: Vectorized) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rsaug.cli.tables import show_facts
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    grid.add_row("file", Text(str(out), style="bold"))
-    grid.add_row("rasters", str(found.rasters))
-    grid.add_row("roads", f"{len(found.lines)} lines, {found.km:.2f} km")
+    rows = [
+        ("file", str(out)),
+        ("rasters", str(found.rasters)),
+        ("roads", f"{len(found.lines)} lines, {found.km:.2f} km"),
+    ]
     if len(found.lines):
         width = found.lines["width"]
-        grid.add_row(
-            "width", f"{width.median():.1f} m (median), {width.min():.1f} to {width.max():.1f} m"
+        rows.append(
+            ("width", f"{width.median():.1f} m (median), {width.min():.1f} to {width.max():.1f} m")
         )
-    for what, number in found.changes.items():
-        grid.add_row("cleaned", f"{number} {what}")
-    Console(highlight=False).print(grid)
+    show_facts([*rows, *(("cleaned", f"{count} {what}") for what, count in found.changes.items())])

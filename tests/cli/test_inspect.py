@@ -12,7 +12,7 @@ from painter import write_roads
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.cli.inspect import inspect
 
 
