@@ -28,7 +28,7 @@ help:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off \
-		-c constraints.txt -e ".[fast,decouple,osm,postgis,sd15,train,eval,geoembed,graph,view,ray,s3,c2pa,dev]"
+		-c constraints.txt -e ".[fast,decouple,osm,postgis,sd15,train,eval,geoembed,graph,view,xarray,docs,ray,s3,c2pa,dev]"
 	touch $@
 
 demo: $(INSTALLED)

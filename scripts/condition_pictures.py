@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from rsaug.aoi import in_degrees
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.conditioning import make_conditions_plan
 from rsaug.conditions.stack import SLOTS
 from rsaug.grid import Tile, TileGrid

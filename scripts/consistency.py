@@ -17,7 +17,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.downstream.consistency import ConsistencyResult, compare, evaluate, synthesise
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.downstream.segmenter import WEIGHTS_FILE, RoadSegmenter, SegmenterConfig

@@ -22,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.files import write_whole
 
 app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)

@@ -22,6 +22,8 @@ EXTRAS = (
     "geoembed",
     "graph",
     "view",
+    "xarray",
+    "docs",
     "ray",
     "s3",
     "c2pa",

@@ -20,7 +20,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.cli.layer_options import read_date
 from rsaug.conditions.landcover import colourise, land_areas, landcover_map
 from rsaug.downstream.consistency import place_request

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from rsaug.cli import Commands
+from rsaug.cli.group import Commands
 from rsaug.downstream.datamodules import RoadDataModule
 from rsaug.downstream.detector import RoadDetector
 from rsaug.downstream.detector_training import train_detector
