@@ -58,7 +58,9 @@ def train(
     (scores,) = judge.validate(task, tiles, verbose=False)
     detector = task.model
     grid = chips.source.tiles[0].grid
-    detector.config = replace(detector.config, gsd_m=None if grid is None else grid.gsd_m)
+    detector.config = replace(
+        detector.config, gsd_m=None if grid is None else abs(grid.transform.a)
+    )
     detector.facts = {
         "data": {"real": None, "synthetic": [{"run": run.resolve().name, "train": len(chips)}]},
         "measured_on": {"synthetic": [{"run": measure.resolve().name, "tiles": len(held)}]},
