@@ -62,7 +62,7 @@ def weights(model: AutoencoderDC) -> torch.Tensor:
 def test_it_learns_and_its_latent_has_zero_mean_and_unit_variance(
     chips: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    recipe = replace(TOY, steps=450, learning_rate=3e-3, ema_decay=0.9)
+    recipe = replace(TOY, steps=600, learning_rate=3e-3, ema_decay=0.9)
     train(chips, tmp_path / "vae", recipe)
     model = AutoencoderDC.from_pretrained(tmp_path / "vae", use_safetensors=True)
     images = to_unit(torch.from_numpy(chips))
