@@ -60,7 +60,7 @@ ONLY_READ = {
     "predict detector-real": "takes the detector that is trained before; as the other predictions",
     "status s3:": "needs a store; tests/cli/test_jobs.py starts one",
     "synth --config s3:": "needs a store; tests/cli/test_jobs.py starts one",
-    "synth --roads layouts-vary": "takes layouts; tests/cli/test_layouts.py does both",
+    "synth --roads layouts-": "takes layouts; tests/cli/test_layouts.py does both",
     "synth --roads roads.geojson --device cuda": "needs a GPU",
     "synth --roads roads.geojson --engine ray": "starts a cluster; tests/test_ray_engine.py does",
     "synth --roads roads.geojson --sign chain.pem --sign-key key.pem --timestamp-url": "needs an "
