@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -32,7 +32,7 @@ from rsaug.requests import TileGenerator
 from rsaug.scene_reader import read_scene
 from rsaug.storage import place
 from rsaug.synthesis import Plan, lay_out, settle
-from rsaug.tilemaps import LabelledTile
+from rsaug.tilemaps import LabelledTile, OfScene
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,7 +123,7 @@ class SynthTile(LabelledTile):
         return {**super()._attributes(), "synthetic": "yes", **said}
 
 
-class TileSequence(Sequence[SynthTile]):
+class TileSequence(OfScene, Sequence[SynthTile]):
     """The synthetic images of a place; each is made when it is asked for, and none is kept.
 
     Images come tile by tile with their variants, of seamless ones variant by variant, as in a run.
@@ -143,6 +143,7 @@ class TileSequence(Sequence[SynthTile]):
 
     def __init__(self, plan: Plan, generator: TileGenerator) -> None:
         self._plan, record, self.notes = settle(plan, generator)
+        self._scene = self._plan.scene
         asked = record.options
         self._marks = Marks.of(asked.watermark, asked.sign, asked.sign_key, asked.timestamp_url)
         description = self._marks.described(record.generator)
@@ -151,21 +152,6 @@ class TileSequence(Sequence[SynthTile]):
         self._variants = asked.variants
         self._by_variant = generator.reach(self._tiles[0]) is not None
         self.failed: dict[str, str] = {}
-
-    @property
-    def crs(self) -> CRS:
-        """CRS of the tiles."""
-        return self._plan.scene.grid.crs
-
-    @property
-    def attribution(self) -> tuple[str, ...]:
-        """Whom the map data ask to be named."""
-        return self._plan.scene.attribution
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        """What was made of the features of each layer, and what was left out, by reason."""
-        return self._plan.scene.report()
 
     def __len__(self) -> int:
         """How many images there are."""

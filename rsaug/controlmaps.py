@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 from pyproj import CRS
 
@@ -13,10 +13,10 @@ from rsaug.conditioning import ConditionsPlan, lay_out_conditions
 from rsaug.notices import notify
 from rsaug.options import ConditionsOptions
 from rsaug.scene_reader import read_scene
-from rsaug.tilemaps import TileMaps
+from rsaug.tilemaps import OfScene, TileMaps
 
 
-class MapSequence(Sequence[TileMaps]):
+class MapSequence(OfScene, Sequence[TileMaps]):
     """The tiles of a place with their maps; each is drawn when it is asked for.
 
     Args:
@@ -27,24 +27,9 @@ class MapSequence(Sequence[TileMaps]):
     """
 
     def __init__(self, plan: ConditionsPlan) -> None:
-        self._plan = plan
+        self._plan, self._scene = plan, plan.scene
         self._tiles = plan.tiles[: plan.options.limit]
         self.notes = plan.notes
-
-    @property
-    def crs(self) -> CRS:
-        """CRS of the tiles."""
-        return self._plan.scene.grid.crs
-
-    @property
-    def attribution(self) -> tuple[str, ...]:
-        """Whom the map data ask to be named."""
-        return self._plan.scene.attribution
-
-    @property
-    def report(self) -> Mapping[str, Any]:
-        """What was made of the features of each layer, and what was left out, by reason."""
-        return self._plan.scene.report()
 
     def __len__(self) -> int:
         """How many tiles there are."""

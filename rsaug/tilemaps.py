@@ -153,3 +153,24 @@ class TileMaps(LabelledTile):
 
     def _attributes(self) -> dict[str, Any]:
         return {**super()._attributes(), "caption": self.caption}
+
+
+class OfScene:
+    """What sequences of tiles say of the place that they are of."""
+
+    _scene: Scene
+
+    @property
+    def crs(self) -> CRS:
+        """CRS of the tiles."""
+        return self._scene.grid.crs
+
+    @property
+    def attribution(self) -> tuple[str, ...]:
+        """Whom the map data ask to be named."""
+        return self._scene.attribution
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What was made of the features of each layer, and what was left out, by reason."""
+        return self._scene.report()

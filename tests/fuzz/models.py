@@ -27,22 +27,28 @@ def _change_header(rng: random.Random, content: bytes) -> bytes:
 
 def _change_pickle(rng: random.Random, content: bytes) -> bytes:
     """A file of torch.save whose index is changed and packed again, or whose bytes are others."""
-    import zipfile
 
-    if rng.random() < 0.3:
-        return mutated_bytes(rng, content)
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
-        for entry in old.infolist():
-            data = old.read(entry)
-            if entry.filename.endswith("data.pkl") or rng.random() < 0.1:
-                data = mutated_bytes(rng, data)
-            new.writestr(entry.filename, data)
-    return out.getvalue()
+    def change(name: str, data: bytes) -> bytes:
+        if name.endswith("data.pkl") or rng.random() < 0.1:
+            return mutated_bytes(rng, data)
+        return data
+
+    return _packed_again(rng, content, change)
 
 
 def _change_arrays(rng: random.Random, content: bytes) -> bytes:
     """A file of npz of whose arrays one is changed and packed again, or whose bytes are others."""
+
+    def change(name: str, data: bytes) -> bytes:
+        return mutated_bytes(rng, data[:128]) + data[128:] if rng.random() < 0.7 else data
+
+    return _packed_again(rng, content, change)
+
+
+def _packed_again(
+    rng: random.Random, content: bytes, change: Callable[[str, bytes], bytes]
+) -> bytes:
+    """A zip file with what a change makes of each entry, or now and then other bytes."""
     import zipfile
 
     if rng.random() < 0.3:
@@ -50,10 +56,7 @@ def _change_arrays(rng: random.Random, content: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
         for entry in old.infolist():
-            data = old.read(entry)
-            if rng.random() < 0.7:
-                data = mutated_bytes(rng, data[:128]) + data[128:]
-            new.writestr(entry.filename, data)
+            new.writestr(entry.filename, change(entry.filename, old.read(entry)))
     return out.getvalue()
 
 
