@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsaug.errors import InputError
+from rsaug.pipelines.train.machine import Precision, Run
 
 ROADS_FILE = "roads.geojson"
 """The centrelines of a folder of tiles."""
@@ -17,6 +18,9 @@ DATA = "rsaug.downstream.datamodules.RoadDataModule"
 FOLDER = "rsaug.downstream.roadfolder.RoadFolder"
 
 EPOCHS, BATCH = 20, 8
+
+_PRECISIONS: dict[Precision, str] = {"no": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""As Lightning names them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class TrainingOptions:
         epochs: How often as many tiles are seen as there are real ones.
         workers: Processes that read.
         device: ``cpu``, ``cuda``, ``cuda:1``.
+        precision: Format of products: ``no`` for float32, ``bf16``, ``fp16``. Without a
+            configuration, by default what `rsaug.pipelines.train.machine.Run` takes.
         seed: Of everything that is random.
     """
 
@@ -60,6 +66,7 @@ class TrainingOptions:
     epochs: int | None = None
     workers: int | None = None
     device: str | None = None
+    precision: Precision | None = None
     seed: int | None = None
 
     def arguments(self) -> list[str]:
@@ -79,11 +86,12 @@ class TrainingOptions:
             raise InputError("--steps and --epochs exclude each other; give one.")
         if self.ratio is not None and not self.synthetic and self.config is None:
             raise InputError("--ratio is the share of synthetic tiles; name some by --synthetic.")
+        precision = Run(self.device, self.precision).products()
         begin: dict[str, Any] = {}
         if self.config is None:
             begin = {"model": TASK, "data": DATA, "trainer.max_epochs": EPOCHS}
             begin |= {"data.init_args.on_overlap": "drop", "data.init_args.batch_size": BATCH}
-            begin["seed_everything"] = 0
+            begin |= {"seed_everything": 0, "trainer.precision": _PRECISIONS[precision]}
         first = [] if self.config is None else ["--config", str(self.config)]
         given = {name: value for name, value in self._given().items() if value is not None}
         return first + [f"--{name}={_written(value)}" for name, value in (begin | given).items()]
@@ -114,6 +122,7 @@ class TrainingOptions:
             "trainer.max_epochs": -1 if by_steps else self.epochs,
             "trainer.max_steps": self.steps,
             "trainer.accelerator": accelerator or None,
+            "trainer.precision": self.precision and _PRECISIONS[self.precision],
             "trainer.devices": [int(number)] if number.isdigit() else None,
         }
 

@@ -30,6 +30,7 @@ from rsaug.downstream.detector_training import train_detector
 from rsaug.downstream.metrics.modules import Apls
 from rsaug.downstream.training_options import DATA, TASK, TrainingOptions
 from rsaug.errors import InputError
+from rsaug.pipelines.train.machine import read_precision
 
 app = typer.Typer(cls=Commands, help=__doc__)
 
@@ -62,6 +63,7 @@ def main(
     synthetic: Annotated[list[Path] | None, typer.Option(help="Runs of rsaug synth.")] = None,
     ratio: Annotated[float, typer.Option(help="Share of synthetic tiles.")] = 0.5,
     device: str = "cpu",
+    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     threads: Annotated[int | None, typer.Option(min=1)] = None,
     runs: Annotated[Path, typer.Option(help="Folder of the detectors.")] = Path("runs/detectors"),
     results: Annotated[Path | None, typer.Option(help="By default results.jsonl there.")] = None,
@@ -79,6 +81,7 @@ def main(
         "loss": loss,
         "auxiliary": auxiliary,
         "steps": steps,
+        "precision": precision,
         "synthetic": [run.resolve().name for run in synthetic or ()],
         "ratio": ratio if synthetic else 0.0,
     }
@@ -86,7 +89,8 @@ def main(
     if any(all(line[k] == v for k, v in asked.items()) for line in read_lines(results)):
         typer.echo(f"{results} has this run already.")
         return
-    name = "-".join(str(x) for x in (dataset, arch, encoder, steps, *asked["synthetic"], seed))
+    parts = (dataset, arch, encoder, steps, precision, *asked["synthetic"], seed)
+    name = "-".join(str(part) for part in parts)
     out = runs / f"{name}-{loss}-{auxiliary:g}-{asked['ratio']:g}".replace("*", "x")
     config = write_config(out, data, dataset)
     given = {k: asked[k] for k in ("arch", "encoder", "loss", "auxiliary", "steps", "seed")}
@@ -95,6 +99,7 @@ def main(
         synthetic=tuple(synthetic or ()),
         ratio=ratio if synthetic else None,
         device=device,
+        precision=read_precision(precision),
         **given,
     )
     began = time.monotonic()

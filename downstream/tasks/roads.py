@@ -214,11 +214,13 @@ class RoadSegmentationTask(BaseTask):
         return loss
 
     def _measure(self, split: str, metrics: MetricCollection, batch: Batch) -> None:
-        maps = self.model(batch["image"])
-        loss = self._loss(maps, batch["mask"])
-        seen = torch.sigmoid(maps[:, 0].float())
-        if self.hparams["test_turns"]:
-            seen = self.model.probabilities(batch["image"], turns=True)
+        # In float32, in which detectors are saved and used, whatever they are trained in.
+        with torch.autocast(self.device.type, enabled=False):
+            maps = self.model(batch["image"])
+            loss = self._loss(maps, batch["mask"])
+            seen = torch.sigmoid(maps[:, 0].float())
+            if self.hparams["test_turns"]:
+                seen = self.model.probabilities(batch["image"], turns=True)
         metrics.update(seen, batch["mask"])
         self.log(f"{split}/loss", loss, batch_size=len(maps))
 

@@ -51,11 +51,7 @@ class Run:
         """
         from rsaug.pipelines.generate import pick_device
 
-        if self.precision is not None and self.precision not in get_args(Precision):
-            raise InputError(
-                f"No precision is called {self.precision!r}; there are "
-                f"{', '.join(get_args(Precision))}."
-            )
+        read_precision(self.precision)
         if min(self.accumulate, self.log_every, self.save_every) < 1 or self.picture_every < 0:
             raise InputError("Parts of a batch, and steps between anything, must be 1 or more.")
         device = pick_device(self.device)
@@ -77,6 +73,21 @@ class Run:
         if device.type == "cpu":
             return "bf16" if multiplies_bfloat16() else "no"
         return "bf16" if device.type != "cuda" or torch.cuda.is_bf16_supported() else "no"
+
+
+def read_precision(name: str | None) -> Precision | None:
+    """A format of products by its name; None for none.
+
+    Raises:
+        InputError: if there is no such format.
+    """
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if name == precision:
+            return precision
+    if name is not None:
+        raise InputError(f"No precision is called {name!r}; there are {', '.join(known)}.")
+    return None
 
 
 def multiplies_bfloat16() -> bool:

@@ -72,6 +72,18 @@ def device_option(panel: str) -> Any:
     )
 
 
+def precision_option(panel: str) -> Any:
+    """What a training computes in."""
+    return option(
+        "--precision",
+        panel,
+        "Format of products: no (float32), bf16 or fp16.",
+        "P",
+        "bf16 where the device is fast at it",
+        known=("no", "bf16", "fp16"),
+    )
+
+
 def seed_option(panel: str, same: str) -> Any:
     """What a training draws by.
 

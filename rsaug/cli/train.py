@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsaug.cli.inputs import need_folder_name
-from rsaug.cli.layer_options import device_option, flag, option, seed_option
+from rsaug.cli.layer_options import device_option, flag, option, precision_option, seed_option
 from rsaug.cli.train_sources import (
     check_sources,
     draw_weights,
@@ -161,16 +161,7 @@ _Device = Annotated[
     str | None,
     device_option(_MACHINE),
 ]
-_Precision = Annotated[
-    str | None,
-    option(
-        "--precision",
-        _MACHINE,
-        "Format of products: no (float32), bf16 or fp16.",
-        "P",
-        "bf16 where the device is fast at it",
-    ),
-]
+_Precision = Annotated[str | None, precision_option(_MACHINE)]
 _Accumulate = Annotated[
     int | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rsaug.cli.inputs import need_folder_name
-from rsaug.cli.layer_options import device_option, option, seed_option
+from rsaug.cli.layer_options import device_option, option, precision_option, seed_option
 from rsaug.cli.train_sources import say
 from rsaug.errors import InputError
 
@@ -126,6 +126,7 @@ _Device = Annotated[
     str | None,
     device_option(_MACHINE),
 ]
+_Precision = Annotated[str | None, precision_option(_MACHINE)]
 _Test = Annotated[
     bool,
     typer.Option(
@@ -165,6 +166,7 @@ def roads(
     seed: _Seed = None,
     workers: _Workers = None,
     device: _Device = None,
+    precision: _Precision = None,
     test: _Test = False,
     out: _Out = Path("roads-detector"),
 ) -> None:
@@ -187,10 +189,10 @@ def roads(
     require("skimage", extra="graph")
     from rsaug.downstream.detector_training import train_detector
     from rsaug.downstream.training_options import TrainingOptions
-    from rsaug.pipelines.generate import pick_device
+    from rsaug.pipelines.train.machine import Run, read_precision
 
-    if device is not None:
-        pick_device(device)
+    run = Run(device, read_precision(precision))
+    run.check()
     options = TrainingOptions(
         config=config,
         real=real,
@@ -208,6 +210,7 @@ def roads(
         epochs=epochs,
         workers=workers,
         device=device,
+        precision=run.precision,
         seed=seed,
     )
     detector = train_detector(options, out, gsd_m=gsd, test=test, log=say)

@@ -120,6 +120,8 @@ data: {class_path: rsaug.downstream.datamodules.RoadDataModule, init_args: {root
         ("--real tiles --synthetic none", "", "none is no folder"),
         ("--real tiles --gsd -1", "", "--gsd must be above 0, not -1"),
         ("--real tiles --device abacus", "", "'abacus' is not to be had"),
+        ("--real tiles --precision fp8", "", "No precision is called 'fp8'"),
+        ("--real tiles --device cpu --precision fp16", "", "cannot train in fp16"),
         ("--config none.yaml", "", "no configuration none.yaml"),
         ("--config own.yaml", f"{YAML}trainer: {{max_epoch: 3}}", "max_epoch"),
         ("--config own.yaml", YAML.replace("}\ndata", ", init_args: {archy: 1}}\ndata"), "archy"),

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from runfolder import painted_run
 from tilefolder import GSD_M, make_tile_folder
 
+from rsaug.downstream.datamodules import RoadDataModule
 from rsaug.downstream.detector import RoadDetector
 from rsaug.downstream.detector_training import train_detector
 from rsaug.downstream.roadfolder import RoadFolder
-from rsaug.downstream.training_options import TrainingOptions, kind_of
+from rsaug.downstream.training_options import FOLDER, TrainingOptions, kind_of
 from rsaug.errors import InputError
 
 CONFIG = """
@@ -131,6 +133,27 @@ def test_steps_in_place_of_epochs(options: TrainingOptions, tmp_path: Path) -> N
     lines: list[str] = []
     train_detector(replace(options, steps=3), tmp_path / "out", log=lines.append)
     assert lines[-1].startswith("epoch 1, step 3")
+
+
+def test_a_precision_is_that_of_the_training_and_not_of_the_scores(
+    options: TrainingOptions, made: Path, tmp_path: Path
+) -> None:
+    trained = {
+        precision: train_detector(replace(options, precision=precision), tmp_path / str(precision))
+        for precision in (None, "no", "bf16")
+    }
+    # A configuration that says nothing of it is Lightning's: float32.
+    assert torch.equal(weights(trained[None]), weights(trained["no"]))
+    assert not torch.equal(weights(trained["bf16"]), weights(trained["no"]))
+    detector = trained["bf16"]
+    assert {value.dtype for value in detector.parameters()} == {torch.float32}
+    data = RoadDataModule(FOLDER, root=str(made / "tiles"), batch_size=4)
+    tiles = data.real.split("val")
+    samples = [tiles[k] for k in range(len(tiles))]
+    found = detector.predict(np.stack([sample["image"].byte().numpy() for sample in samples]))
+    road = np.stack([sample["mask"].numpy() for sample in samples])
+    iou = ((found == 1) & (road == 1)).sum() / ((found == 1) | (road == 1)).sum()
+    assert detector.facts["metrics"]["val/iou"] == pytest.approx(iou, abs=1e-6)
 
 
 def test_a_folder_tells_how_it_is_read(made: Path, tmp_path: Path) -> None:
