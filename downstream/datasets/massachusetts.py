@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from rasterio.windows import Window
+from scipy import ndimage
 
 from rsaug.downstream.datasets.chips import PlainRoadTiles
 from rsaug.downstream.datasets.contract import SPLITS, DataNotFound, Transform
@@ -25,17 +30,26 @@ _HOW = (
     "https://www.cs.toronto.edu/~vmnih/data/."
 )
 
+# Of all bands, from here on a pixel is white; JPEG moves white by a little.
+_WHITE = 250
+# A hectare: no roof and no sand pit on the edge of a tile is as large and as white.
+_LEAST_BLANK_PX = 10_000
+
 
 class MassachusettsRoads(PlainRoadTiles):
     """Aerial tiles of 1500 x 1500 px at 1 m, with OpenStreetMap's roads drawn 7 px wide.
 
-    Masks miss some roads, and many tiles are partly white, where there is no imagery: see
-    `RoadChips.without_blank`. The tiles have no georeferencing. `chips` cuts them to size.
+    Masks miss some roads. Many tiles are partly white, where there is no imagery, and the published
+    masks go on there; nobody can see those roads, so they are left out. `RoadChips.without_blank`
+    leaves out windows that are mostly white. The tiles have no georeferencing. `chips` cuts them to
+    size.
 
     Args:
         root: Folder in the layout of the author or of Kaggle, or a prepared one.
         split: ``train``, ``val`` or ``test``.
         transforms: What each sample goes through.
+        blank_roads: Whether masks keep their roads where there is no imagery, as in scores that
+            others publish.
 
     Raises:
         DataNotFound: if there is no such folder, or an image or its mask is missing.
@@ -47,14 +61,52 @@ class MassachusettsRoads(PlainRoadTiles):
         root: Path | str = "massachusetts-roads",
         split: str = "train",
         transforms: Transform | None = None,
+        blank_roads: bool = False,
     ) -> None:
         self.root = root
         self.split = split
+        self.blank_roads = blank_roads
+        self._blank: dict[str, bytes | None] = {}
         if split not in SPLITS:
             raise InputError(f"There is no split {split!r}; there are {', '.join(SPLITS)}.")
         # Masks of a prepared folder are 0 and 1, published ones 0 and 255.
         self.road_from = 1 if (Path(root) / "index.csv").is_file() else 128
         super().__init__(_tiles(Path(root), split), transforms)
+
+    def read_mask(self, tile: RoadTile, window: Window | None = None) -> NDArray[np.uint8]:
+        """Road mask of a tile, uint8 0/1 (rows, cols), without roads where there is no imagery.
+
+        Args:
+            tile: One of ours.
+            window: The part to read; by default the whole tile.
+
+        Raises:
+            InputError: if a file is missing, broken or of another size.
+        """
+        mask = super().read_mask(tile, window)
+        if self.blank_roads or not mask.any():
+            return mask
+        # Looking for blank ground takes the whole image, so what is found is remembered, packed.
+        if tile.name not in self._blank:
+            blank = blank_ground(self.read_image(tile))
+            packed = zlib.compress(np.packbits(blank).tobytes(), 1)
+            self._blank[tile.name] = packed if blank.any() else None
+        packed = self._blank[tile.name]
+        if packed is not None:
+            bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+            blank = np.unpackbits(bits, count=tile.shape[0] * tile.shape[1]).reshape(tile.shape)
+            mask[(blank if window is None else blank[window.toslices()]) == 1] = 0
+        return mask
+
+
+def blank_ground(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where an image (3, rows, cols) holds no imagery: white that is large and meets its edge."""
+    groups, _ = ndimage.label(image.min(axis=0) >= _WHITE)
+    edge = np.concatenate([groups[0], groups[-1], groups[:, 0], groups[:, -1]])
+    large = np.bincount(groups.ravel()) >= _LEAST_BLANK_PX
+    large[0] = False
+    blank: NDArray[np.bool_] = np.isin(groups, np.unique(edge[large[edge]]))
+    return blank
 
 
 def image_shape(path: Path) -> tuple[int, int]:

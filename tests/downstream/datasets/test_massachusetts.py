@@ -34,6 +34,29 @@ def test_prepared_folder(tmp_path: Path) -> None:
     assert list(chips.scores("road_fraction").values()) == pytest.approx(shares, abs=1e-3)
 
 
+def test_no_road_where_there_is_no_imagery(tmp_path: Path) -> None:
+    image = np.full((256, 256, 3), 90, np.uint8)
+    image[:, 150:] = 254
+    # White as well, but a field, and a small roof on the edge.
+    image[20:140, 10:130] = 255
+    image[200:220, :20] = 255
+    mask = np.zeros((256, 256), np.uint8)
+    mask[60:67] = mask[205:212] = 255
+    for kind, values in (("sat", image), ("map", mask)):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        suffix = "tiff" if kind == "sat" else "tif"
+        Image.fromarray(values).save(tmp_path / "train" / kind / f"10078660_15.{suffix}")
+    tiles = MassachusettsRoads(tmp_path)
+    seen = (mask == 255) & (np.arange(256) < 150)
+    np.testing.assert_array_equal(tiles[0]["mask"].numpy(), seen)
+    windows = tiles.chips(128)
+    np.testing.assert_array_equal(windows[0]["mask"].numpy(), seen[:128, :128])
+    np.testing.assert_array_equal(windows[1]["mask"].numpy(), seen[:128, 128:])
+    assert windows.holds_road().tolist() == [True, True, True, True]
+    published = MassachusettsRoads(tmp_path, blank_roads=True)
+    np.testing.assert_array_equal(published[0]["mask"].numpy(), mask == 255)
+
+
 def test_real_prepared_folder(data_dir: Path) -> None:
     folder = data_dir / "massachusetts-roads"
     if not folder.is_dir():
