@@ -13,7 +13,7 @@ DEMO := demo-out
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test lint types tests constraints clean
+.PHONY: help demo model test lint types tests core lowest newest constraints clean
 
 help:
 	@echo "make demo         synthetic tiles for $(HELSINKI), in $(DEMO)/"
@@ -22,6 +22,9 @@ help:
 	@echo "make lint         ruff alone"
 	@echo "make types        mypy alone"
 	@echo "make tests        pytest alone"
+	@echo "make core         the tests of the core, installed without any extra, in build/core"
+	@echo "make lowest       the tests on the oldest versions that will do, in build/lowest"
+	@echo "make newest       the tests on the newest versions that there are, in build/newest"
 	@echo "make constraints  pin constraints.txt to what is installed in $(VENV)"
 	@echo "make clean        remove what the other targets made"
 
@@ -69,6 +72,10 @@ types: $(INSTALLED)
 # A process a core, each with one thread; a file's tests stay together and share their fixtures.
 tests: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+# Each with a virtual environment of its own of some gigabytes; see docs/development.md.
+core lowest newest:
+	PYTHON=$(PYTHON) .ci/$@
 
 constraints: $(INSTALLED)
 	$(BIN)/python scripts/pin_constraints.py

@@ -160,6 +160,15 @@ def test_what_makes_no_grid_is_refused(change: dict[str, Any], reason: str) -> N
         TileGrid(**arguments)
 
 
+def test_the_smallest_and_the_largest_tiles_make_a_grid() -> None:
+    for size, overlap in ((1, 0), (8192, 8191)):
+        grid = TileGrid(UTM, 0.5, size, overlap)
+        assert grid.tile(0, 0).shape == (size, size)
+        assert grid.stride == size - overlap
+    with pytest.raises(InputError, match="at most 8192, not 8193"):
+        TileGrid(UTM, 0.5, 8193)
+
+
 def test_unknown_crs_is_refused() -> None:
     with pytest.raises(InputError, match="'EPSG:1' is not a known CRS"):
         parse_crs("EPSG:1")
@@ -234,6 +243,16 @@ def test_raster_without_a_place_is_refused(tmp_path: Path) -> None:
         Tile.from_raster(path)
     path.write_bytes(b"no image")
     with pytest.raises(InputError, match="cannot be read"):
+        Tile.from_raster(path)
+
+
+def test_a_raster_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + bytes(4))
+    with pytest.raises(InputError, match=r"a.tif cannot be read as a raster \("):
+        Tile.from_raster(path)
+    path.write_bytes(b"no raster")
+    with pytest.raises(InputError, match="check the name and the format"):
         Tile.from_raster(path)
 
 

@@ -33,7 +33,12 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 MODULES = dict(modules())
-DISTRIBUTIONS = packages_distributions()
+# Libraries of extras under another name than their distribution's, where they are not installed.
+DISTRIBUTIONS = {
+    "cv2": ["opencv-python-headless"],
+    "upath": ["universal-pathlib"],
+    **packages_distributions(),
+}
 
 
 def imports(path: Path, *, at_import: bool = False) -> set[str]:

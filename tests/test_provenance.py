@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -126,6 +128,25 @@ def test_controls_key_follows_place_and_maps() -> None:
         controls_key(TileGrid(parse_crs(32636), 0.5, 128).tile(-3, 5), stack(road=1.0)),
     ]
     assert len({same, *others}) == 6
+
+
+def test_keys_are_those_of_runs_that_are_there_already() -> None:
+    """Another key for the same image would have every run made again."""
+    controls = stack(road=1.0, seg=0.5)
+    a, b, c, d, e, f, *_ = TILE.transform
+    place = [TILE.crs.to_wkt(), [a, b, c, d, e, f], [128, 128], controls.present]
+    maps = controls.slot("road").tobytes() + controls.slot("seg").tobytes()
+    digest = hashlib.sha256(json.dumps(place).encode() + maps)
+    assert controls_key(TILE, controls) == digest.hexdigest()
+    text = '["c", 1, {"steps": 20}]'
+    assert image_key("c", 1, {"steps": 20}) == hashlib.sha256(text.encode()).hexdigest()
+    assert image_key("c", 1, {"steps": 20}, {}) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_image_key_follows_the_regions() -> None:
+    one, other = np.zeros((4, 4), np.float32), np.ones((4, 4), np.float32)
+    found = [None, {"a": one}, {"b": one}, {"a": other}, {"a": one, "b": one}]
+    assert len({image_key("c", 1, {"steps": 20}, regions) for regions in found}) == 5
 
 
 def test_image_key_follows_the_generator_but_not_where_it_ran() -> None:

@@ -46,6 +46,7 @@ def test_a_missing_library_is_told_with_the_line_that_installs_it(
 
 
 def test_it_answers_until_it_is_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra `view`")
     run = painted_run(tmp_path, variants=1)
     command = [str(RSAUG), "view", str(run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rsaug.downstream.metrics import Scores, confusion_counts, f1, iou, road_scores, total_scores
+from rsaug.downstream.metrics import (
+    COUNTS,
+    Scores,
+    confusion_counts,
+    f1,
+    iou,
+    road_scores,
+    total_scores,
+)
 from rsaug.errors import InputError
 
 
@@ -61,6 +69,17 @@ def test_iou_and_f1_are_symmetric_and_bound_to_each_other(
     there, back = confusion_counts(*pair), confusion_counts(*pair[::-1])
     np.testing.assert_array_equal(iou(there), iou(back))
     np.testing.assert_allclose(f1(there), 2 * iou(there) / (1 + iou(there)))
+
+
+def test_counts_are_in_the_order_of_their_names() -> None:
+    predicted, truth = np.array([[[1, 1, 1, 0, 0, 0]]]), np.array([[[1, 0, 0, 1, 1, 1]]])
+    counts = confusion_counts(predicted, truth)[0].tolist()
+    assert dict(zip(COUNTS, counts, strict=True)) == {
+        "true_positive": 1,
+        "false_positive": 2,
+        "false_negative": 3,
+        "true_negative": 0,
+    }
 
 
 def test_a_small_tile_does_not_weigh_as_much_as_a_large_one() -> None:
