@@ -190,12 +190,13 @@ class RoadDetector(nn.Module):
             masks[first : first + batch] = (seen >= self.config.threshold).cpu().numpy()
         return masks
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write weights, config and facts to ``folder``, as two files, each whole or not at all.
 
         Raises:
             OutputError: if one cannot be written.
         """
+        folder = Path(folder)
         make_folder(folder)
         weights = save({name: value.contiguous() for name, value in self.state_dict().items()})
         self.facts["weights_sha256"] = hashlib.sha256(weights).hexdigest()
@@ -204,12 +205,13 @@ class RoadDetector(nn.Module):
         write_whole(folder / CONFIG_FILE, (json.dumps(said, indent=2) + "\n").encode())
 
     @classmethod
-    def load(cls, folder: Path) -> RoadDetector:
+    def load(cls, folder: str | Path) -> RoadDetector:
         """The detector that `save` wrote to ``folder``, ready to predict.
 
         Raises:
             InputError: if a file is missing, damaged, or does not fit the other.
         """
+        folder = Path(folder)
         detector = cls(*_read(folder))
         path = folder / WEIGHTS_FILE
         try:
@@ -231,10 +233,10 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written to ({error.strerror}).") from error
 
 
-def is_detector(folder: Path) -> bool:
+def is_detector(folder: str | Path) -> bool:
     """Whether there is the config of such a detector in a folder."""
     try:
-        said = parse_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        said = parse_json((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(said, dict) and said.get("format") == FORMAT

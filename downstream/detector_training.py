@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import pickle
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningModule, Trainer
@@ -35,6 +37,7 @@ from rsaug.errors import InputError, RsaugError
 from rsaug.files import write_whole
 from rsaug.grid import Tile
 from rsaug.pipelines.train.checkpoint import checkpoint_path
+from rsaug.storage import place
 
 _VERSIONS = ("torch", "lightning", "torchgeo", "segmentation-models-pytorch")
 _MADE_BY, _LAST, _BEST = "made_by.json", "last.ckpt", "best"
@@ -44,7 +47,7 @@ _SHOWN = ("val/top_iou", "val/relaxed_f1", "val/cldice")
 
 def train_detector(
     options: TrainingOptions,
-    out: Path,
+    out: str | Path,
     *,
     gsd_m: float | None = None,
     test: bool = False,
@@ -70,6 +73,7 @@ def train_detector(
     Raises:
         InputError: if an input or an option cannot be used, or the checkpoint is of another run.
     """
+    out = Path(out)
     folder = checkpoint_path(out)
     with _quiet():
         cli = _configured(options.arguments(), folder, out.with_name(f"{out.name}-logs"), log)
@@ -136,6 +140,7 @@ def _configured(
         # What a class has against its arguments is wrapped in what else the parser tried.
         raise _first_cause(error) or InputError(_sentence(str(error))) from error
     seeds.seed = int(cli.config["seed_everything"])
+    cli.trainer.strategy.checkpoint_io = _WholeCheckpoints()
     return cli
 
 
@@ -152,6 +157,24 @@ def _first_cause(error: BaseException) -> RsaugError | None:
     while cause is not None and not isinstance(cause, RsaugError):
         cause = cause.__cause__ or cause.__context__
     return cause
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Has a checkpoint take the place of the last one once it is on the disk as a whole.
+
+    Lightning's own is copied there from the folder for temporary files, if that lies on another
+    file system, and a copy that is stopped half-way has replaced a checkpoint that was whole.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        file = io.BytesIO()
+        torch.save(checkpoint, file)
+        target = place(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, file.getvalue())
 
 
 class _SeededEpochs(Callback):

@@ -36,6 +36,9 @@ UNKNOWN = 255
 Write = Callable[[int, NDArray[np.uint8]], None]
 """Takes the first row and rows (rows, cols)."""
 
+# Next to none: what GDAL keeps back it cannot tell of when the disk is full.
+_CACHE_BYTES = 128
+
 
 @dataclass(frozen=True)
 class Found:
@@ -89,13 +92,13 @@ class Predicted:
 
 def predict(
     detector: RoadDetector,
-    images: Sequence[Path],
-    out: Path,
+    images: Sequence[str | Path],
+    out: str | Path,
     *,
     looking: Looking | None = None,
     threshold: float | None = None,
     gsd_m: float | None = None,
-    vectors: Path | None = None,
+    vectors: str | Path | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Predicted:
     """Find the roads of images and write them, each image by itself.
@@ -116,12 +119,13 @@ def predict(
         OutputError: if a file cannot be written; nothing partial is left of it.
         MissingExtra: if lines are asked for and scikit-image is not installed.
     """
+    out, vectors = Path(out), None if vectors is None else Path(vectors)
     threshold = detector.config.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise InputError(f"The threshold must lie between 0 and 1, not {threshold}.")
     if gsd_m is not None and not 0 < gsd_m < float("inf"):
         raise InputError(f"The size of a pixel must be a number of metres above 0, not {gsd_m}.")
-    whole = [imagery_of(path, detector.config.in_channels) for path in images]
+    whole = [imagery_of(Path(path), detector.config.in_channels) for path in images]
     _check_names(whole)
     if vectors is not None:
         driver_for(vectors)
@@ -252,7 +256,7 @@ def _profile(image: Imagery) -> dict[str, Any]:
 
 def _finish(rough: Path, whole: Path, resampling: str) -> None:
     """Make the cloud-optimized file, and read it once: GDAL may end early on a full disk."""
-    with rasterio.Env(GDAL_CACHEMAX=128):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
         rasterio.shutil.copy(
             rough,
             whole,

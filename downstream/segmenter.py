@@ -122,8 +122,9 @@ class RoadSegmenter(nn.Module):
             masks[first : first + batch] = road.cpu().numpy()
         return masks
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write weights and config to ``folder``, as two files."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(state, folder / WEIGHTS_FILE)
@@ -131,12 +132,13 @@ class RoadSegmenter(nn.Module):
         (folder / CONFIG_FILE).write_text(config + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> RoadSegmenter:
+    def load(cls, folder: str | Path) -> RoadSegmenter:
         """The segmenter that `save` wrote to ``folder``, ready to predict.
 
         Raises:
             InputError: if a file is missing, damaged, or does not fit the other.
         """
+        folder = Path(folder)
         model = cls(_read_config(folder / CONFIG_FILE))
         weights = folder / WEIGHTS_FILE
         try:

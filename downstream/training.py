@@ -48,7 +48,7 @@ class SegmenterRecipe:
 
 def train_segmenter(
     tiles: RoadTiles,
-    out: Path,
+    out: str | Path,
     config: SegmenterConfig,
     recipe: SegmenterRecipe,
     log: Callable[[str], None] = lambda line: None,
@@ -72,6 +72,7 @@ def train_segmenter(
         InputError: if the tiles are of another split than ``train``, or the checkpoint was made
             by another recipe.
     """
+    out = Path(out)
     if tiles.split != "train":
         raise InputError(
             f"A segmenter is trained on split 'train' only, not on {tiles.split!r}: what it is "

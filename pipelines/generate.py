@@ -372,10 +372,10 @@ class CRSDiffGenerator:
 
 
 def load_generator(
-    model: str = "default",
+    model: str | Path = "default",
     settings: Settings | None = None,
     *,
-    style: Path | None = None,
+    style: str | Path | None = None,
     device: str | None = None,
     acceleration: Acceleration | None = None,
     tile_size: int = 256,
@@ -395,6 +395,7 @@ def load_generator(
     Raises:
         InputError: for a model that cannot be loaded or a value it cannot work with.
     """
+    model = str(model)
     settings = settings or Settings()
     settings.check()
     where = pick_device(device)
@@ -406,7 +407,7 @@ def load_generator(
             "leave --reuse out, or the other."
         )
     folder = model_folder(model)
-    look = _read_style(style) if style else None
+    look = _read_style(Path(style)) if style else None
     pipe = load_pipeline(folder, where, acceleration)
     side = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
     if tile_size % side:
@@ -425,13 +426,16 @@ def load_generator(
 
 
 def load_pipeline(
-    folder: Path, device: torch.device, acceleration: Acceleration | None = None
+    folder: str | Path, device: str | torch.device, acceleration: Acceleration | None = None
 ) -> CRSDiffPipeline:
     """The pipeline in ``folder`` on ``device``, by default in bfloat16 on a GPU, else in float32.
 
     Raises:
-        InputError: if the folder is no such pipeline, or names code from elsewhere.
+        InputError: if the folder is no such pipeline, or names code from elsewhere, or there is no
+            device of that name here.
     """
+    folder = Path(folder)
+    where = pick_device(device) if isinstance(device, str) else device
     parts = read_index(folder)
     # A component is a pair of library and class; None for one that is left out.
     libraries = {
@@ -451,13 +455,13 @@ def load_pipeline(
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
-    accelerate_pipeline(pipe, acceleration or Acceleration(), device)
+    accelerate_pipeline(pipe, acceleration or Acceleration(), where)
     return pipe
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: str | Path) -> str:
     """SHA-256 over the names and contents of a model's weights and configurations."""
-    return digest_of({name: file.sha256 for name, file in model_files(folder).items()})
+    return digest_of({name: file.sha256 for name, file in model_files(Path(folder)).items()})
 
 
 def _parameters(pipe: CRSDiffPipeline) -> int:
@@ -470,12 +474,13 @@ def _is_trusted(library: str) -> bool:
     return library.startswith(_TRUSTED_LIBRARIES) or library in {"diffusers", "transformers"}
 
 
-def model_folder(model: str) -> Path:
+def model_folder(model: str | Path) -> Path:
     """The folder of a model: ``default``, one here, or what is fetched from the hub.
 
     Raises:
         InputError: if there is none.
     """
+    model = str(model)
     if model == "default":
         return DEFAULT_MODEL
     folder = Path(model)

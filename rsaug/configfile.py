@@ -37,7 +37,7 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise InputError(
-            f"{path} has {shown(found)} instead of keys with values; write options as in: gsd: 0.6"
+            f"{path} has {shown(found)} instead of keys with values; write them as in: key: value"
         )
     return {str(key): value for key, value in found.items()}
 

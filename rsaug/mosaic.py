@@ -43,7 +43,8 @@ _WRITING = (
     CPLE_BaseError,
     OSError,
 )
-_CACHE_MB = 128
+# Next to none: what GDAL keeps back it cannot tell of when the disk is full.
+_CACHE_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _write(
 ) -> None:
     with _workplace(path) as (rough, whole):
         try:
-            with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True):
+            with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK=True):
                 _paste(rough, parts, look, tags, xmp)
                 rasterio.shutil.copy(
                     rough,

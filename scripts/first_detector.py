@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import warnings
 from dataclasses import replace
@@ -50,8 +51,11 @@ def train(
     task = RoadSegmentationTask(model=arch, backbone=encoder)
     same: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "devices": 1}
     same |= {"enable_model_summary": False}
-    trainer = Trainer(max_steps=steps, max_epochs=-1, limit_val_batches=0, **same)
-    trainer.fit(task, DataLoader(chips, batch_size=8, shuffle=True, drop_last=len(chips) > 8))
+    batches = DataLoader(chips, batch_size=8, shuffle=True, drop_last=len(chips) > 8)
+    # As many epochs as hold the steps, so that the progress says of how many.
+    epochs = math.ceil(steps / len(batches))
+    trainer = Trainer(max_steps=steps, max_epochs=epochs, limit_val_batches=0, **same)
+    trainer.fit(task, batches)
     judge, tiles = Trainer(**same, enable_progress_bar=False), DataLoader(held, batch_size=8)
     (first,) = judge.validate(task, tiles, verbose=False)
     task.use_threshold(round(float(first["val/threshold"]), 4))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from rsaug.downstream.bench.strict import as_yaml, read_as, read_yaml
+from rsaug import configfile
+from rsaug.downstream.bench.strict import as_yaml, read_as
 from rsaug.errors import InputError
 
 Protocol = Literal["shipped model", "closed data", "upper bound"]
@@ -244,9 +245,12 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> BenchCo
         changes: Values that replace those of the file, by key, ``data.root`` for one.
 
     Raises:
-        InputError: if it cannot be read, a key is unknown or a value is of no use.
+        InputError: if it cannot be read or is empty, a key is unknown or a value is of no use.
     """
-    raw = read_yaml(path)
+    raw = configfile.read_config(path)
+    if not raw:
+        needed = [entry.name for entry in fields(BenchConfig) if entry.default is MISSING]
+        raise InputError(f"{path} is empty; it needs at least the keys {', '.join(needed)}.")
     for key, value in (changes or {}).items():
         part = raw
         *outer, last = key.split(".")

@@ -65,12 +65,14 @@ def prepare(config: BenchConfig, device: str | None = None) -> Prepared:
         InputError: if something cannot be used.
     """
     store = Store(Path(config.out))
-    store.prepare(config)
+    store.check()
     try:
         world = load_world(config)
     except Leak as leak:
+        store.prepare(config)
         store.write_checks(leak.checks, str(leak))
         raise
+    store.prepare(config)
     store.write_checks(world.checks)
     worker = Worker(config, device, loaded=world)
     keyed = tuple((job, world.key(job, worker.kind)) for job in jobs_of(world))

@@ -54,6 +54,25 @@ class Store:
 
     root: Path
 
+    def check(self) -> None:
+        """Refuse a folder that holds something else; one that is not there yet is none.
+
+        Raises:
+            InputError: if it does.
+            OutputError: if it cannot be looked into.
+        """
+        try:
+            is_sweep = not self.root.exists() or (
+                self.root.is_dir()
+                and ((self.root / CONFIG_FILE).is_file() or not any(self.root.iterdir()))
+            )
+        except OSError as error:
+            raise OutputError(f"{self.root} cannot be read ({error.strerror}).") from error
+        if not is_sweep:
+            raise InputError(
+                f"{self.root} is neither empty nor the folder of a sweep; name another one."
+            )
+
     def prepare(self, config: BenchConfig) -> None:
         """Make the folder, and write the configuration into it.
 
@@ -61,20 +80,11 @@ class Store:
             InputError: if the folder holds something else.
             OutputError: if it cannot be made.
         """
+        self.check()
         try:
-            strange = self.root.exists() and not (
-                self.root.is_dir()
-                and ((self.root / CONFIG_FILE).is_file() or not any(self.root.iterdir()))
-            )
-            if strange:
-                raise InputError(
-                    f"{self.root} is neither empty nor the folder of a sweep; name another one."
-                )
             for room in _ROOMS:
                 (self.root / room).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if isinstance(error, InputError):
-                raise
             raise OutputError(f"{self.root} cannot be made ({error.strerror}).") from error
         write_whole(self.root / CONFIG_FILE, config.to_yaml().encode())
 

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from rsaug.configfile import shown
 from rsaug.errors import InputError
 
 Kind = TypeVar("Kind")
 
 _NAMES = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file says: texts, numbers, lists and mappings, nothing that could run.
-
-    Raises:
-        InputError: if the file cannot be read or is no YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from error
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply.") from None
-    # A date that there is none of, or a number of too many digits, is a plain ValueError.
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no YAML ({' '.join(str(error).split())}).") from error
 
 
 def as_yaml(value: Any) -> str:
@@ -58,7 +40,7 @@ def read_as(kind: type[Kind], raw: Any, where: str = "") -> Kind:
             and what is expected.
     """
     if not isinstance(raw, Mapping):
-        raise InputError(f"{_named(where)} must be keys with values, not {_shown(raw)}.")
+        raise InputError(f"{_named(where)} must be keys with values, not {shown(raw)}.")
     hints = get_type_hints(kind)
     known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     for key in raw:
@@ -133,7 +115,7 @@ def _refuse(hint: Any, raw: Any, where: str) -> Any:
     note = ""
     if isinstance(raw, str) and _looks_like_number(raw) and "number" in _expected(hint):
         note = " YAML takes this for a text; write it out, as 0.001."
-    raise InputError(f"The key {where!r} must be {_expected(hint)}, not {_shown(raw)}.{note}")
+    raise InputError(f"The key {where!r} must be {_expected(hint)}, not {shown(raw)}.{note}")
 
 
 def _expected(hint: Any) -> str:
@@ -148,12 +130,6 @@ def _expected(hint: Any) -> str:
     if hint is types.NoneType:
         return "null"
     return _NAMES.get(hint, "keys with values")
-
-
-def _shown(raw: Any) -> str:
-    # What YAML repeats by reference is short in the file and endless when it is written out.
-    text = reprlib.repr(raw)
-    return "nothing" if raw is None else text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _looks_like_number(text: str) -> bool:

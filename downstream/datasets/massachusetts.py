@@ -88,9 +88,10 @@ class MassachusettsRoads(PlainRoadTiles):
             return mask
         # Looking for blank ground takes the whole image, so what is found is remembered, packed.
         if tile.name not in self._blank:
-            blank = blank_ground(self.read_image(tile))
-            packed = zlib.compress(np.packbits(blank).tobytes(), 1)
-            self._blank[tile.name] = packed if blank.any() else None
+            found = blank_ground(self.read_image(tile))
+            self._blank[tile.name] = (
+                zlib.compress(np.packbits(found).tobytes(), 1) if found.any() else None
+            )
         packed = self._blank[tile.name]
         if packed is not None:
             bits = np.frombuffer(zlib.decompress(packed), np.uint8)

@@ -128,7 +128,7 @@ class Report:
         ]
         return render(self.title, _facts(self.compared, self.created), parts)
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: str | Path) -> Path:
         """Write ``report.json``, ``report.csv`` and ``report.html``, each whole.
 
         Args:
@@ -140,7 +140,7 @@ class Report:
         Raises:
             OutputError: if that is not possible.
         """
-        target = folder / FOLDER
+        target = Path(folder) / FOLDER
         try:
             target.mkdir(exist_ok=True)
         except OSError as error:

@@ -118,13 +118,14 @@ def evaluate_run(wanted: Wanted, note: Callable[[str], None] = lambda text: None
     )
 
 
-def load_detector(folder: Path) -> RoadSegmenter | RoadDetector:
+def load_detector(folder: str | Path) -> RoadSegmenter | RoadDetector:
     """A frozen detector.
 
     Raises:
         InputError: if the folder holds none, with how to make one, or one that has seen synthetic
             tiles or looks at other bands than red, green and blue.
     """
+    folder = Path(folder)
     if is_detector(folder):
         return _fit_to_judge(RoadDetector.load(folder), folder)
     if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
@@ -149,7 +150,7 @@ def _fit_to_judge(detector: RoadDetector, folder: Path) -> RoadDetector:
     return detector
 
 
-def load_lpips(path: Path) -> LPIPS:
+def load_lpips(path: str | Path) -> LPIPS:
     """Perceptual distance with the weights in a file.
 
     Raises:
@@ -158,7 +159,7 @@ def load_lpips(path: Path) -> LPIPS:
     from safetensors import SafetensorError
 
     try:
-        return LPIPS(path).eval()
+        return LPIPS(Path(path)).eval()
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} holds no weights of LPIPS ({error}).") from error
 

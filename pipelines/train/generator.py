@@ -220,7 +220,7 @@ def train_generator(
     pack: Pack,
     weights: NDArray[np.float64],
     start: CRSDiffPipeline | AutoencoderDC | AutoencoderKL,
-    out: Path,
+    out: str | Path,
     recipe: GeneratorRecipe,
     log: Callable[[str], None],
     *,
@@ -245,6 +245,7 @@ def train_generator(
     Raises:
         InputError: for a recipe or a run that cannot be, or a checkpoint of another run.
     """
+    out = Path(out)
     trainer = Trainer(pack, weights, start, out, recipe, run or Run(), log)
     shown = validation or Validation(pack, "seen in training")
     controls = () if recipe.phase == "text" else ("road", "seg")

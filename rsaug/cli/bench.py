@@ -109,8 +109,8 @@ def _asked(
     config: str, root: Path | None, out: Path | None, pools: list[str] | None
 ) -> BenchConfig:
     """The configuration, with what the command line says instead."""
+    from rsaug import configfile
     from rsaug.downstream.bench.config import find_config, read_config
-    from rsaug.downstream.bench.strict import read_yaml
 
     path = find_config(config)
     changes: dict[str, Any] = {}
@@ -118,18 +118,19 @@ def _asked(
         changes["data.root"] = str(root)
     if out is not None:
         changes["out"] = str(out)
-    if pools:
-        changes["pools"] = _with_folders(read_yaml(path), pools)
+    raw = configfile.read_config(path)
+    if pools and raw:
+        changes["pools"] = _with_folders(raw, pools)
     return read_config(path, changes)
 
 
-def _with_folders(raw: Any, pools: list[str]) -> list[Any]:
+def _with_folders(raw: dict[str, Any], pools: list[str]) -> list[Any]:
     """The pools of a configuration, some of them with other folders.
 
     Raises:
         InputError: if one is not there.
     """
-    there = raw.get("pools") if isinstance(raw, dict) else None
+    there = raw.get("pools")
     by_name = {entry.get("name"): dict(entry) for entry in there or [] if isinstance(entry, dict)}
     folders: dict[str, list[str]] = {}
     for text in pools:

@@ -55,13 +55,21 @@ class Command(_PlainHelp, TyperCommand):
         except KeyboardInterrupt as stop:
             _say_stopped(ctx, stop)
         except SystemExit as end:
-            # Lightning takes Ctrl-C for itself and leaves with 1.
-            if not isinstance(end.__context__, KeyboardInterrupt):
+            taken = _stop_of(end)
+            if taken is None:
                 raise
-            _say_stopped(ctx, end.__context__)
+            _say_stopped(ctx, taken)
+
+
+def _stop_of(end: SystemExit) -> KeyboardInterrupt | None:
+    """The signal that Lightning took for itself, if that is why it leaves."""
+    if isinstance(end.__context__, KeyboardInterrupt):
+        return end.__context__
+    return stopping.Terminated() if type(end).__name__ == "SIGTERMException" else None
 
 
 def _say_stopped(ctx: Any, stop: KeyboardInterrupt) -> None:
+    stopping.heard()
     name = ctx.command_path.partition(" ")[2]
     messages.note(f"Stopped. {stopping.how_to_go_on(name)}")
     raise typer.Exit(stopping.exit_code(stop)) from stop

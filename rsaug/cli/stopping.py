@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of what was stopped by Ctrl-C, as shells have it."""
+
+_AGAIN_S = 0.05
+_again: list[threading.Timer] = []
 
 _HOW_TO_GO_ON = {
     "synth": "The same command goes on from there.",
@@ -46,9 +52,9 @@ def exit_code(stop: KeyboardInterrupt) -> int:
 
 @contextmanager
 def sigterm_like_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM raises `Terminated` in the main thread of this process.
+    """Inside, SIGTERM raises `Terminated` in the main thread, and neither it nor Ctrl-C is lost.
 
-    Processes that are forked from it die of SIGTERM as they always did.
+    Processes that are forked from this one die of SIGTERM as they always did.
     """
     own = os.getpid()
 
@@ -58,8 +64,40 @@ def sigterm_like_ctrl_c() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before, said = signal.signal(signal.SIGTERM, stop), sys.unraisablehook
+    sys.unraisablehook = _raised_again(said, own)
     try:
         yield
     finally:
+        heard()
+        sys.unraisablehook = said
         signal.signal(signal.SIGTERM, before)
+
+
+def heard() -> None:
+    """A stop has got through, so none is sent again."""
+    while _again:
+        _again.pop().cancel()
+
+
+def _raised_again(said: Callable[[Any], Any], own: int) -> Callable[[Any], None]:
+    """A hook for what Python cannot raise: a signal is sent again, all else is ``said``.
+
+    What is raised while an object is taken down is dropped, as in a generator that is left early.
+    Much is taken down while a checkpoint is written.
+    """
+    main = threading.main_thread()
+
+    def hook(dropped: Any) -> None:
+        stop = dropped.exc_type
+        if not issubclass(stop, KeyboardInterrupt) or os.getpid() != own or main.ident is None:
+            said(dropped)
+            return
+        number = signal.SIGTERM if issubclass(stop, Terminated) else signal.SIGINT
+        # Sent now, it would be raised here, and be lost as well.
+        timer = threading.Timer(_AGAIN_S, signal.pthread_kill, (main.ident, number))
+        timer.daemon = True
+        _again.append(timer)
+        timer.start()
+
+    return hook

@@ -48,7 +48,7 @@ def verify(
     """
     from pathlib import Path
 
-    from rsaug.cli.synth import load_generator
+    from rsaug.cli.synth_run import load_generator
     from rsaug.credentials import read_anchors
     from rsaug.errors import InputError
     from rsaug.mark_verification import look_at_image

@@ -92,10 +92,10 @@ class Folder:
         InputError: if there is none, some cannot be read, or two have the same name.
     """
 
-    def __init__(self, paths: Sequence[Path], seed: int = 0) -> None:
+    def __init__(self, paths: Sequence[str | Path], seed: int = 0) -> None:
         if not paths:
             raise InputError("A folder of content images needs at least one image.")
-        self._paths = {path.name: path for path in sorted(paths)}
+        self._paths = {path.name: path for path in sorted(map(Path, paths))}
         if len(self._paths) < len(paths):
             raise InputError("Two content images have the same name, so that none can be told.")
         self._seed = seed
@@ -147,10 +147,10 @@ class Mosaic:
         InputError: if there is none, or one cannot be used.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         if not paths:
             raise InputError("A mosaic needs at least one raster.")
-        self._rasters = {path: raster_info(path) for path in sorted(paths)}
+        self._rasters = {path: raster_info(path) for path in sorted(map(Path, paths))}
         for path, info in self._rasters.items():
             if info.count < 3 or info.dtype != "uint8":
                 raise InputError(

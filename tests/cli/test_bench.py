@@ -56,12 +56,17 @@ def test_a_sweep_is_estimated_run_and_reported(folder: Path) -> None:
         ("run toy --pool synth", "--pool is NAME=DIR, not 'synth'"),
         ("run toy --pool other=x", "has no pool 'other'; there are synth"),
         ("run toy --root nowhere --out OUT", "nowhere is no folder"),
+        ("run EMPTY --root nowhere --out OUT", "empty.yaml is empty"),
+        ("run EMPTY --pool synth=x --out OUT", "empty.yaml is empty"),
         ("report OUT", "is no folder of rsaug bench run"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(tmp_path: Path, arguments: str, message: str) -> None:
-    result = bench(*arguments.replace("OUT", str(tmp_path / "new")).split())
+    (tmp_path / "empty.yaml").touch()
+    named = {"OUT": str(tmp_path / "new"), "EMPTY": str(tmp_path / "empty.yaml")}
+    result = bench(*(named.get(word, word) for word in arguments.split()))
     assert result.exit_code == 2
     sentence = result.stderr.splitlines()[-1]
     assert sentence.startswith("error: ")
     assert message in sentence
+    assert not (tmp_path / "new").exists()

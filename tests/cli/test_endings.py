@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,12 @@ def lightning_stops() -> None:
         raise KeyboardInterrupt
     except KeyboardInterrupt:
         sys.exit(1)
+
+
+def lightning_is_terminated() -> None:
+    """Ends as Lightning's trainer does where nothing was raised when SIGTERM arrived."""
+    exceptions = pytest.importorskip("lightning.pytorch.utilities.exceptions")
+    raise exceptions.SIGTERMException
 
 
 def sample(body: Callable[[], object]) -> Result:
@@ -76,6 +81,12 @@ def test_what_lightning_makes_of_ctrl_c_is_a_stop() -> None:
     assert result.exit_code == 130
     assert "last whole epoch" in result.stderr
     assert sample(lambda: sys.exit(7)).exit_code == 7
+
+
+def test_what_lightning_makes_of_sigterm_is_a_stop() -> None:
+    result = sample(lightning_is_terminated)
+    assert result.exit_code == 143
+    assert "last whole epoch" in result.stderr
 
 
 def test_a_fault_is_not_hidden() -> None:
@@ -163,6 +174,28 @@ def test_sigterm_ends_like_ctrl_c_and_is_put_back() -> None:
     assert how_to_go_on("inspect") == "Run the same command again; it begins anew."
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_that_python_drops_is_raised_all_the_same(number: int, code: int) -> None:
+    def left_early() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            signal.raise_signal(number)
+
+    def work() -> None:
+        next(left_early())
+        time.sleep(60)
+
+    said, before = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught, sigterm_like_ctrl_c():
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert exit_code(caught.value) == code
+    assert sys.unraisablehook is said
+
+
 def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     """The command as a process of its own, which hears Ctrl-C."""
     code = (
@@ -184,14 +217,10 @@ def stop(process: subprocess.Popen[str], number: int, begun: Callable[[], bool])
     """Send a signal once something has begun; exit code and what was said on stderr."""
     while process.poll() is None and not begun():
         time.sleep(0.05)
-    for _ in range(10):
-        process.send_signal(number)
-        # What is raised while a library's object is taken down is lost, as it is for whoever
-        # presses Ctrl-C: then it is pressed again.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            _, err = process.communicate(timeout=60)
-            break
-    else:
+    process.send_signal(number)
+    try:
+        _, err = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
         process.kill()
         pytest.fail("the signal did not end it")
     assert "Traceback" not in err
@@ -210,12 +239,57 @@ def test_a_run_is_stopped_by_sigterm(model: Path, tmp_path: Path) -> None:
     assert not [*out.rglob("*.part")]
 
 
-def test_a_detector_in_training_is_stopped_by_ctrl_c(tmp_path: Path) -> None:
+SLOW = """
+import time
+from pathlib import Path
+
+from lightning.pytorch import Callback
+
+
+def left_early():
+    try:
+        yield
+    finally:
+        Path("writing").touch()
+        time.sleep(60)
+
+
+class SlowCheckpoint(Callback):
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        if Path("roads-detector.ckpt/last.ckpt").is_file():
+            next(left_early())
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_detector_in_training_is_stopped_while_a_checkpoint_is_written(
+    tmp_path: Path, number: int, code: int
+) -> None:
+    """By one signal, which arrives where Python drops what is raised."""
     pytest.importorskip("torchgeo", reason="needs the extra `eval`")
+    import torch
+
     make_tile_folder(tmp_path / "tiles")
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    folder = "rsaug.downstream.roadfolder.RoadFolder"
+    asked = {
+        "trainer": {"callbacks": [{"class_path": "slow.SlowCheckpoint"}]},
+        "model": {"class_path": "rsaug.downstream.tasks.RoadSegmentationTask"},
+        "data": {
+            "class_path": "rsaug.downstream.datamodules.RoadDataModule",
+            "init_args": {"dataset": folder, "root": "tiles"},
+        },
+    }
+    (tmp_path / "roads.yaml").write_text(json.dumps(asked), encoding="utf-8")
     small = ["--arch", "fpn", "--encoder", "tu-resnet10t", "--batch", 2, "--device", "cpu"]
-    process = start(tmp_path, "train", "roads", "--real", "tiles", "--epochs", 10_000, *small)
-    code, err = stop(process, signal.SIGINT, lambda: any(tmp_path.glob("*/*.ckpt")))
-    assert code == 130
-    assert "The same command goes on from the last whole epoch" in err
+    process = start(
+        tmp_path, "train", "roads", "--config", "roads.yaml", "--epochs", 10_000, *small
+    )
+    found = stop(process, number, (tmp_path / "writing").exists)
+    assert found[0] == code
+    assert "The same command goes on from the last whole epoch" in found[1]
     assert not (tmp_path / "roads-detector").exists()
+    checkpoints = tmp_path / "roads-detector.ckpt"
+    assert not [*checkpoints.glob(".*")]
+    whole = torch.load(checkpoints / "last.ckpt", weights_only=True)
+    assert whole["global_step"] == 2 * (whole["epoch"] + 1)

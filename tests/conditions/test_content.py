@@ -135,7 +135,7 @@ def test_a_mosaic_gives_the_ground_of_the_tile(tmp_path: Path) -> None:
 
 def test_a_mosaic_of_pieces_is_one_raster(tmp_path: Path) -> None:
     rgb = _noise(64, 128)
-    whole = Mosaic([_write(tmp_path / "whole.tif", rgb)])
+    whole = Mosaic([str(_write(tmp_path / "whole.tif", rgb))])
     folder = tmp_path / "pieces"
     folder.mkdir()
     _write(folder / "a.tif", rgb[:, :, :80])

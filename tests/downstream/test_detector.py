@@ -88,6 +88,16 @@ def test_a_loaded_detector_answers_as_the_saved_one(detector: RoadDetector, tmp_
     assert not is_detector(tmp_path / "none")
 
 
+def test_folders_may_be_named_by_texts(detector: RoadDetector, tmp_path: Path) -> None:
+    named = str(tmp_path / "found")
+    detector.save(named)
+    assert is_detector(named)
+    assert RoadDetector.load(named).config == detector.config
+    assert load_detector(named).config == detector.config
+    with pytest.raises(InputError, match="none holds no road detector"):
+        RoadDetector.load("none")
+
+
 def test_evaluate_takes_it_as_a_judge_unless_it_has_seen_synthetic_tiles(
     detector: RoadDetector, tmp_path: Path
 ) -> None:

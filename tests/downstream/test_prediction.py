@@ -71,7 +71,7 @@ def test_rasters_lie_on_the_image_and_say_what_they_are(
 ) -> None:
     image, tile = town(), tile_of()
     write_cog(tmp_path / "town.tif", image, tile)
-    found = predict(detector, [tmp_path / "town.tif"], tmp_path / "out", looking=SMALL)
+    found = predict(detector, [str(tmp_path / "town.tif")], str(tmp_path / "out"), looking=SMALL)
     (one,) = found.images
     with rasterio.open(one.mask) as src:
         np.testing.assert_array_equal(src.read(1), image[0] > BRIGHT)

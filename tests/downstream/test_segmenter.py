@@ -65,6 +65,13 @@ def test_a_loaded_segmenter_answers_as_the_saved_one(
     np.testing.assert_array_equal(loaded.predict(images), segmenter.predict(images))
 
 
+def test_folders_may_be_named_by_texts(segmenter: RoadSegmenter, tmp_path: Path) -> None:
+    segmenter.save(str(tmp_path / "segmenter"))
+    assert RoadSegmenter.load(str(tmp_path / "segmenter")).config == segmenter.config
+    with pytest.raises(InputError, match=r"none/config\.json is no segmenter config"):
+        RoadSegmenter.load("none")
+
+
 @pytest.mark.parametrize(
     "images",
     [

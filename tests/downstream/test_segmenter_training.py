@@ -61,7 +61,7 @@ def test_it_finds_the_roads_of_tiles_that_it_has_not_seen(
 def test_a_seed_gives_one_segmenter(tiles: RoadTiles, tmp_path: Path) -> None:
     first = weights(train_segmenter(tiles, tmp_path / "first", TOY, SHORT))
     torch.manual_seed(99)
-    second = weights(train_segmenter(tiles, tmp_path / "second", TOY, SHORT))
+    second = weights(train_segmenter(tiles, str(tmp_path / "second"), TOY, SHORT))
     other = weights(train_segmenter(tiles, tmp_path / "other", TOY, replace(SHORT, seed=1)))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)

@@ -373,6 +373,17 @@ def test_save_and_load(tmp_path: Path, pipe: Any) -> None:
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_folder_and_device_may_be_texts(tmp_path: Path, pipe: Any) -> None:
+    pipe.save_pretrained(tmp_path)
+    again = load_pipeline(str(tmp_path), "cpu")
+    assert again.device == torch.device("cpu")
+    assert again.unet.dtype == torch.float32
+    with pytest.raises(InputError, match="The device 'abacus' is not to be had here"):
+        load_pipeline(str(tmp_path), "abacus")
+    with pytest.raises(InputError, match="nowhere"):
+        load_pipeline("nowhere", "cpu")
+
+
 def test_a_model_may_not_name_foreign_code(tmp_path: Path, pipe: Any) -> None:
     pipe.save_pretrained(tmp_path)
     index = tmp_path / "model_index.json"

@@ -96,7 +96,10 @@ def test_an_arm_with_scores_needs_a_threshold_and_a_pool_with_scores(tmp_path: P
     ("text", "message"),
     [
         ("a: [", "is no YAML"),
-        ("- a", "A configuration must be keys with values"),
+        ("- a", r"c\.yaml has \['a'\] instead of keys with values"),
+        ("", r"c\.yaml is empty; it needs at least the keys data, arms, baseline, out"),
+        ("# nothing\n", r"c\.yaml is empty"),
+        ("out: a\nout: b\n", r"c\.yaml has the key 'out' twice"),
         ("a: !!python/object/apply:os.getcwd []", "is no YAML"),
     ],
 )

@@ -93,7 +93,7 @@ def test_all_three_are_written_whole(report: Report, tmp_path: Path) -> None:
         "report.json",
     ]
     assert (folder / "report.json").read_text(encoding="utf-8") == report.to_json()
-    report.write(tmp_path)
+    assert report.write(str(tmp_path)) == folder
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be made"):
         report.write(tmp_path / "file")

@@ -15,7 +15,7 @@ from tilefolder import GSD_M, make_tile_folder
 
 from rsaug.downstream.datamodules import RoadDataModule
 from rsaug.downstream.detector import RoadDetector
-from rsaug.downstream.detector_training import train_detector
+from rsaug.downstream.detector_training import _WholeCheckpoints, train_detector
 from rsaug.downstream.roadfolder import RoadFolder
 from rsaug.downstream.training_options import FOLDER, TrainingOptions, kind_of
 from rsaug.errors import InputError
@@ -129,9 +129,22 @@ def test_a_checkpoint_from_a_stranger_is_not_run(options: TrainingOptions, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_checkpoint_that_is_stopped_half_way_leaves_the_last_one(tmp_path: Path) -> None:
+    class Stop:
+        def __reduce__(self) -> tuple[Any, ...]:
+            raise KeyboardInterrupt
+
+    writer, path = _WholeCheckpoints(), tmp_path / "made" / "last.ckpt"
+    writer.save_checkpoint({"epoch": 1}, str(path))
+    with pytest.raises(KeyboardInterrupt):
+        writer.save_checkpoint({"weights": torch.zeros(9), "epoch": Stop()}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert [entry.name for entry in path.parent.iterdir()] == ["last.ckpt"]
+
+
 def test_steps_in_place_of_epochs(options: TrainingOptions, tmp_path: Path) -> None:
     lines: list[str] = []
-    train_detector(replace(options, steps=3), tmp_path / "out", log=lines.append)
+    train_detector(replace(options, steps=3), str(tmp_path / "out"), log=lines.append)
     assert lines[-1].startswith("epoch 1, step 3")
 
 

@@ -156,7 +156,7 @@ def test_a_trained_model_learns_the_words_that_are_new_to_it(pack: Pack, tmp_pat
         other,
         np.ones(len(pack)),
         first,
-        tmp_path / "second",
+        str(tmp_path / "second"),
         replace(SHORT, steps=2),
         lines.append,
         run=Run(device="cpu"),
