@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+ENTRY_BYTES = 512
+"""What a key and the place of a value cost; values of no size would be kept without an end."""
+
 
 class Cache(Generic[T]):
     """The values of the last keys asked for.
@@ -17,7 +20,7 @@ class Cache(Generic[T]):
     keys as long as none leads back to its own.
 
     Args:
-        most_bytes: How much is kept.
+        most_bytes: How much is kept, each value with `ENTRY_BYTES`.
         size_of: Bytes of a value.
     """
 
@@ -32,8 +35,14 @@ class Cache(Generic[T]):
         with self._lock:
             return key in self._kept
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, computed where it is not kept; what ``make`` raises is passed on."""
+    def get(self, key: Hashable, make: Callable[[], T], *, spare: bool = False) -> T:
+        """The value of a key, computed where it is not kept; what ``make`` raises is passed on.
+
+        Args:
+            key: Of the value.
+            make: Computes it.
+            spare: Whether it is kept only where there is room: no other goes for it.
+        """
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -45,18 +54,19 @@ class Cache(Generic[T]):
                     return self._kept[key]
             try:
                 value = make()
-                self._keep(key, value)
+                self._keep(key, value, spare=spare)
             finally:
                 with self._lock:
                     self._making.pop(key, None)
             return value
 
-    def _keep(self, key: Hashable, value: T) -> None:
+    def _keep(self, key: Hashable, value: T, *, spare: bool) -> None:
+        size = self._size_of(value) + ENTRY_BYTES
         with self._lock:
-            if key in self._kept:
+            if key in self._kept or (spare and self._bytes + size > self._most):
                 return
             self._kept[key] = value
-            self._bytes += self._size_of(value)
+            self._bytes += size
             while self._bytes > self._most and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
-                self._bytes -= self._size_of(dropped)
+                self._bytes -= self._size_of(dropped) + ENTRY_BYTES

@@ -20,6 +20,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 TOKEN_HEADER = "x-rsaug-token"
 MOST_BODY_BYTES = 1 << 20
+_MOST_DIGITS = 20
 
 CONTENT_POLICY = "; ".join(
     [
@@ -89,7 +90,9 @@ class Guard:
             return None
         if method != "POST":
             return 405, "Only GET and POST are answered."
-        if not secrets.compare_digest(headers.get(TOKEN_HEADER, ""), self._token):
+        # As bytes: of text it compares ASCII alone.
+        token = headers.get(TOKEN_HEADER, "").encode("latin-1")
+        if not secrets.compare_digest(token, self._token.encode()):
             return 403, "This needs the token of the page."
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
@@ -97,9 +100,12 @@ class Guard:
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "JSON is needed."
         length = headers.get("content-length", "")
-        if not length.isdecimal():
+        # In chunks there may come more than is said.
+        if not length.isdecimal() or "transfer-encoding" in headers:
             return 411, "The length of the content is needed."
-        return (413, "The content is too long.") if int(length) > MOST_BODY_BYTES else None
+        if len(length) > _MOST_DIGITS or int(length) > MOST_BODY_BYTES:
+            return 413, "The content is too long."
+        return None
 
     def _is_here(self, given: str) -> bool:
         """Whether a Host header names this server, whatever the port."""

@@ -139,8 +139,8 @@ class Pyramid:
             Resampling.nearest if crisp else Resampling.bilinear,
         )
 
-    def _image(self, cell: Cell) -> Page | None:
-        return self._cache.get((self._key, cell), lambda: self._read_image(cell))
+    def _image(self, cell: Cell, *, spare: bool = False) -> Page | None:
+        return self._cache.get((self._key, cell), lambda: self._read_image(cell), spare=spare)
 
     def _read_image(self, cell: Cell) -> Page | None:
         pixels = self._read(self._images[cell])
@@ -152,7 +152,8 @@ class Pyramid:
         """An image at half its size, a quarter, and so on; none of them where it cannot be read."""
 
         def make() -> Pages:
-            pixels = self._image(cell)
+            # Of many images few are looked at from so near; the others need no room.
+            pixels = self._image(cell, spare=True)
             if pixels is None:
                 return ()
             found = [pixels]

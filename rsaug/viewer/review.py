@@ -30,6 +30,8 @@ FOLDER = "review"
 DECISIONS, SCORES = "decisions.json", "scores.json"
 
 _MOST_MANIFEST_BYTES = 1 << 30
+_TOLD = 80
+"""So many characters of what was given are told of."""
 
 
 class BusyError(OutputError):
@@ -77,9 +79,9 @@ class Review:
         known = {*self._names}
         for name, verdict in verdicts.items():
             if name not in known:
-                raise InputError(f"The run has no image {name!r}.")
+                raise InputError(f"The run has no image {name[:_TOLD]!r}.")
             if verdict not in (ACCEPTED, REJECTED, None):
-                raise InputError(f"{verdict!r} is no verdict; {ACCEPTED} or {REJECTED} is.")
+                raise InputError(f"{verdict[:_TOLD]!r} is no verdict; {ACCEPTED} or {REJECTED} is.")
         with self._lock, alone(self._folder.root) as is_free:
             if not is_free:
                 raise BusyError(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import rasterio
 import rasterio.errors
 
 from rsaug.errors import InputError, RsaugError
@@ -25,7 +26,7 @@ from rsaug.viewer.view import View
 from rsaug.viewer.webtiles import WebTile
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
     from fastapi.responses import Response
 
 _TYPES = {
@@ -40,6 +41,8 @@ _VENDOR = "vendor/maplibre-gl"
 _PAGE = "index.html"
 _KEEP_TILES = "private, max-age=86400, immutable"
 _PORTS = 20
+_BLOCK_BYTES = 64 << 20
+"""What GDAL remembers of files that are open; else a twentieth of the machine's memory."""
 
 
 def static_files() -> dict[str, tuple[str, bytes]]:
@@ -66,21 +69,31 @@ def make_app(view: View, host: str, token: str) -> Guard:
         MissingExtra: without the extra ``view``.
     """
     fastapi = require("fastapi", extra="view")
-    app: FastAPI = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    _add_page(app, token, secrets.token_hex(4))
+    app: FastAPI = fastapi.FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+    errors = require("fastapi.exceptions", extra="view")
+
+    # What was sent is not sent back: it may be long, or no text.
+    @app.exception_handler(errors.RequestValidationError)
+    def no_number(request: Any, error: Exception) -> Any:
+        return _told(422, "Numbers are needed in this address.")
+
+    _add_page(app, view, token, secrets.token_hex(4))
     _add_reads(app, view)
     _add_tiles(app, view)
     _add_review(app, view)
     return Guard(app, host, token)
 
 
-def _add_page(app: FastAPI, token: str, start: str) -> None:
+def _add_page(app: FastAPI, view: View, token: str, start: str) -> None:
     files = static_files()
     kind, page = files.pop(_PAGE)
     page = page.replace(b"{{token}}", token.encode()).replace(b"{{start}}", start.encode())
 
     @app.get("/")
     def index() -> Any:
+        view.opening()
         return _answer(page, kind)
 
     @app.get("/static/{name}")
@@ -134,18 +147,41 @@ def _add_tiles(app: FastAPI, view: View) -> None:
 
 
 def _add_review(app: FastAPI, view: View) -> None:
-    fastapi = require("fastapi", extra="view")
+    threads = require("fastapi.concurrency", extra="view")
 
-    @app.post("/api/review")
-    def review(verdicts: dict[str, str | None] = fastapi.Body(embed=True)) -> Any:  # noqa: B008
-        try:
-            return _json({"verdicts": view.review.decide(verdicts)})
-        except BusyError as error:
-            return _told(409, str(error))
-        except InputError as error:
-            return _told(400, str(error))
-        except RsaugError as error:
-            return _told(500, str(error))
+    async def review(request: Request) -> Response:
+        verdicts = _verdicts(await request.body())
+        if verdicts is None:
+            return _told(422, 'Verdicts are needed, as {"verdicts": {"image": "accepted"}}.')
+        answer: Response = await threads.run_in_threadpool(_decided, view, verdicts)
+        return answer
+
+    # Without FastAPI, which says at length what is wrong with each part of a body.
+    app.add_route("/api/review", review, methods=["POST"])
+
+
+def _verdicts(body: bytes) -> dict[str, str | None] | None:
+    """The verdicts in the body of a request; None where it holds none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    verdicts = document.get("verdicts") if isinstance(document, dict) else None
+    good = isinstance(verdicts, dict) and all(
+        verdict is None or isinstance(verdict, str) for verdict in verdicts.values()
+    )
+    return verdicts if good else None
+
+
+def _decided(view: View, verdicts: Mapping[str, str | None]) -> Response:
+    try:
+        return _json({"verdicts": view.review.decide(verdicts)})
+    except BusyError as error:
+        return _told(409, str(error))
+    except InputError as error:
+        return _told(400, str(error))
+    except RsaugError as error:
+        return _told(500, str(error))
 
 
 def _looked_up(find: Callable[[], Mapping[str, Any]]) -> Response:
@@ -195,7 +231,7 @@ def serve(
     app = make_app(view, host, secrets.token_urlsafe(24))
     # rasterio silences it where it warps arrays, but for one thread at a time.
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    with _listening(host, port) as sock:
+    with _listening(host, port) as sock, rasterio.Env(GDAL_CACHEMAX=_BLOCK_BYTES):
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -203,6 +239,8 @@ def serve(
             server_header=False,
             # Nobody stands between this server and the browser.
             proxy_headers=False,
+            # The one that is tested with what no browser sends.
+            http="h11",
             ws="none",
             timeout_keep_alive=60,
         )

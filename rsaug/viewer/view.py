@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rsaug.errors import InputError, RsaugError
+from rsaug.optional import require
 from rsaug.provenance import read_provenance
 from rsaug.viewer.cache import Cache
 from rsaug.viewer.catalogue import Catalogue, Image, read_catalogue
@@ -23,11 +25,15 @@ from rsaug.viewer.roadvectors import Box, Features, MaskOutlines, RoadLines, roa
 from rsaug.viewer.scores import dropped, read_scores
 from rsaug.viewer.webtiles import WebTile
 
-_CONTROL_BYTES = 192 << 20
-_PAGE_BYTES, _REDUCED_BYTES = 256 << 20, 256 << 20
-_PICTURE_BYTES, _OUTLINE_BYTES = 256 << 20, 32 << 20
+_PAGE_BYTES, _REDUCED_BYTES = 96 << 20, 192 << 20
+_CONTROL_PAGE_BYTES, _CONTROL_REDUCED_BYTES = 64 << 20, 192 << 20
+# A browser keeps pictures as well, so they are seldom asked for again.
+_PICTURE_BYTES, _OUTLINE_BYTES = 64 << 20, 32 << 20
 _WARMED = 20_000
 """Of so many images at most all are read before they are asked for."""
+
+_OPENING_S = 3.0
+"""So long at most nothing is read ahead while a page is opened."""
 
 _SAFE = 2**53
 """From here on a number of JavaScript is not exact."""
@@ -53,7 +59,7 @@ class View:
         self._pictures: Cache[bytes | None] = Cache(_PICTURE_BYTES, lambda b: len(b or b""))
         outlines: Cache[list[Any]] = Cache(_OUTLINE_BYTES, lambda found: 400 * len(found) + 64)
         pixels = RunPixels(self.catalogue)
-        of_controls = Caches.of(_CONTROL_BYTES, _CONTROL_BYTES)
+        of_controls = Caches.of(_CONTROL_PAGE_BYTES, _CONTROL_REDUCED_BYTES)
         self.layers: dict[str, Layer] = run_layers(self.catalogue, pixels, caches, of_controls)
         self.scores = read_scores(self.catalogue.folder, images)
         self.review = Review(self.catalogue.folder, [*images], dropped(self.scores))
@@ -66,11 +72,16 @@ class View:
             else RoadLines(self.catalogue.folder, named)
         )
         self._busy = 0
+        self._quiet_until = 0.0
 
     def start(self) -> None:
         """Read ahead, in the background, what will be asked for first; ends with the process."""
-        for work in (self.read_ahead, self._real.read):
+        for work in (self.read_ahead, self._real.read, self._import):
             threading.Thread(target=work, daemon=True, name=f"view-{work.__name__}").start()
+
+    def opening(self) -> None:
+        """To be called when a page is opened: until it asks for tiles, nothing is read ahead."""
+        self._quiet_until = time.monotonic() + _OPENING_S
 
     def about(self) -> dict[str, Any]:
         """The run as the page begins with it, JSON-able; images are columns of one order."""
@@ -141,6 +152,7 @@ class View:
         if not tile.exists:
             return None
         self._busy += 1
+        self._quiet_until = 0.0
         try:
             return self._pictures.get((key, tile), lambda: layer.png(tile))
         finally:
@@ -181,7 +193,7 @@ class View:
             part.read_ahead() for key in (first, "mask") for part in self._parts(key)
         )
         with ThreadPoolExecutor(2, "view-warm") as pool:
-            for done in pool.map(lambda work: work(), works):
+            for done in pool.map(self._unhurried, works):
                 del done
         # All controls share their parts, and nobody waits for these.
         controls = next((k for k, v in self.layers.items() if v.group == "control"), "")
@@ -194,10 +206,21 @@ class View:
         layer = self.layers.get(key)
         return [] if layer is None else [p for p in layer.parts if isinstance(p, Pyramid)]
 
+    def _unhurried(self, work: Callable[[], object]) -> None:
+        """Work as soon as no page is being opened."""
+        while time.monotonic() < self._quiet_until:
+            time.sleep(0.02)
+        work()
+
     def _wait(self) -> None:
         """Let the requests of the page go first."""
         while self._busy > 0:
             time.sleep(0.02)
+
+    def _import(self) -> None:
+        """Have the library that reads mosaics and real imagery there before the first tile."""
+        if self._real.wanted or self.catalogue.mosaics:
+            require("rio_tiler.reader", extra="view")
 
 
 class _Real:

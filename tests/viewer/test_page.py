@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import uvicorn
 from numpy.typing import NDArray
-from PIL import Image
+from viewerpage import CHROMIUM, Page, browsed, opened, served
 
 from rsaug.verification import verify
 from rsaug.viewer.review import COLUMN
-from rsaug.viewer.server import make_app
 from rsaug.viewer.view import View
 
-CHROMIUM = shutil.which("chromium")
-ARGS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PATIENCE_S = 120
 ROAD = 128
 """Red, green and blue of the roads that the painter paints."""
 
@@ -46,94 +26,22 @@ pytestmark = [
 ]
 
 
-@dataclass
-class Page:
-    """The page of a run in the browser.
-
-    Attributes:
-        tab: Playwright's page.
-        folder: Of the run.
-        origin: Where the server is.
-        asked: Addresses that the page asked for.
-        errors: What the browser had to complain of.
-    """
-
-    tab: Any
-    folder: Path
-    origin: str
-    asked: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def until(self, script: str) -> None:
-        """Wait for something to hold; the page's policy forbids Playwright's own way."""
-        end = time.monotonic() + PATIENCE_S
-        while not self.tab.evaluate(f"() => Boolean({script})"):
-            assert time.monotonic() < end, f"{script} does not hold; {self.errors}"
-            self.tab.wait_for_timeout(50)
-
-    def settled(self) -> None:
-        """Wait until all maps have drawn all."""
-        self.until(
-            "window.rsaug && rsaug.maps.all().every("
-            "m => m.loaded() && m.areTilesLoaded() && !m.isMoving())"
-        )
-        self.tab.wait_for_timeout(100)
-
-    def state(self) -> dict[str, Any]:
-        """What the page shows."""
-        found: dict[str, Any] = self.tab.evaluate("() => ({...rsaug.state.now})")
-        return found
-
-    def picture(self) -> NDArray[np.uint8]:
-        """The map as it is seen, (rows, cols, 3)."""
-        self.settled()
-        shot = self.tab.locator("#stage").screenshot()
-        return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
-
-
 @pytest.fixture(scope="module")
-def server(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server with a run that has scores: its address and the folder."""
+def run(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has scores."""
     folder = Path(shutil.copytree(painted, tmp_path_factory.mktemp("page") / "run"))
     names = [*View(folder).catalogue.images]
     (folder / "quality").mkdir()
     rows = [f"{name},{k / len(names)}" for k, name in enumerate(names)]
     (folder / "quality" / "images.csv").write_text("\n".join(["id,score", *rows, ""]))
-    view = View(folder)
-    sock = socket.create_server(("127.0.0.1", 0))
-    app = make_app(view, "127.0.0.1", "token")
-    web = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
-    thread = threading.Thread(target=web.run, kwargs={"sockets": [sock]}, daemon=True)
-    view.start()
-    thread.start()
-    yield f"http://127.0.0.1:{sock.getsockname()[1]}/", folder
-    web.should_exit = True
-    thread.join(30)
-    sock.close()
+    return folder
 
 
 @pytest.fixture(scope="module")
-def page(server: tuple[str, Path]) -> Iterator[Page]:
+def page(run: Path) -> Iterator[Page]:
     """The page of that run, opened once for all tests, which run in their order."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    origin, folder = server
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        context = browser.new_context(
-            viewport={"width": 1200, "height": 640}, reduced_motion="reduce"
-        )
-        context.set_default_timeout(1000 * PATIENCE_S)
-        opened = Page(context.new_page(), folder, origin)
-        opened.tab.on("request", lambda request: opened.asked.append(request.url))
-        opened.tab.on("pageerror", lambda error: opened.errors.append(str(error)))
-        opened.tab.on(
-            "console",
-            lambda said: opened.errors.append(said.text) if said.type == "error" else None,
-        )
-        opened.tab.goto(f"{origin}#mask=0&frames=0")
-        opened.settled()
-        yield opened
-        browser.close()
+    with served(View(run)) as origin, browsed() as context:
+        yield opened(context, origin, "mask=0&frames=0")
 
 
 def greys(picture: NDArray[np.uint8]) -> float:
@@ -146,7 +54,7 @@ def masked(picture: NDArray[np.uint8]) -> float:
     return float((picture == (255, 176, 0)).all(axis=2).mean())
 
 
-def test_it_draws_the_images_as_they_are(page: Page) -> None:
+def test_it_draws_the_images_as_they_are(page: Page, run: Path) -> None:
     page.tab.keyboard.press("j")
     page.settled()
     shown = page.picture()
@@ -154,7 +62,7 @@ def test_it_draws_the_images_as_they_are(page: Page) -> None:
     # The painter's ground is green.
     ground = shown[(shown[..., 1] > shown[..., 0]) & (shown[..., 1] < 130)]
     assert len(ground) > 10_000
-    assert page.state()["selected"] in View(page.folder).catalogue.images
+    assert page.state()["selected"] in View(run).catalogue.images
     assert page.tab.locator("#tile-name").inner_text() == page.state()["selected"]
     page.until("document.querySelector('#detail .ok')")
     assert "painter" in page.tab.locator("#detail").inner_text()
@@ -191,7 +99,7 @@ def test_an_address_shows_the_same_again(page: Page) -> None:
     shown, state = page.picture(), page.state()
     again = page.tab.context.new_page()
     again.goto(page.tab.url)
-    other = Page(again, page.folder, page.origin)
+    other = Page(again, page.origin)
     # Without the border, which shows where the keyboard is; and at the borders of pixels the map's
     # own rounding decides.
     inner = np.s_[60:-60, 60:-60]
@@ -253,7 +161,7 @@ def test_it_filters_by_score_and_by_class(page: Page) -> None:
     page.tab.evaluate("() => rsaug.state.set({classes: []})")
 
 
-def test_keys_decide_and_the_manifest_has_it(page: Page) -> None:
+def test_keys_decide_and_the_manifest_has_it(page: Page, run: Path) -> None:
     page.tab.keyboard.press("Escape")
     page.tab.keyboard.press("j")
     first = page.state()["selected"]
@@ -263,16 +171,16 @@ def test_keys_decide_and_the_manifest_has_it(page: Page) -> None:
     page.tab.keyboard.press("r")
     page.until("Number(document.body.dataset.kept) >= 1 && rsaug.run.verdicts.size === 2")
     page.until("Number(document.body.dataset.kept) >= 2")
-    table = pq.read_table(page.folder / "manifest.parquet", columns=["id", COLUMN]).to_pydict()
+    table = pq.read_table(run / "manifest.parquet", columns=["id", COLUMN]).to_pydict()
     said = {n: v for n, v in zip(table["id"], table[COLUMN], strict=True) if v}
     assert said == {first: "accepted", second: "rejected"}
-    scores = json.loads((page.folder / "review" / "scores.json").read_text())
+    scores = json.loads((run / "review" / "scores.json").read_text())
     assert (scores[first], scores[second]) == (1, 0)
-    assert verify(page.folder).findings == ()
+    assert verify(run).findings == ()
     page.tab.keyboard.press("z")
     page.until("Number(document.body.dataset.kept) >= 3")
     assert page.tab.locator("#done").inner_text().startswith("1 accepted, 0 rejected")
-    decisions = json.loads((page.folder / "review" / "decisions.json").read_text())
+    decisions = json.loads((run / "review" / "decisions.json").read_text())
     assert [*decisions] == [first]
 
 

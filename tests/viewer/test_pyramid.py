@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rsaug.viewer.cache import Cache
+from rsaug.viewer.cache import ENTRY_BYTES, Cache
 from rsaug.viewer.catalogue import GridKey
 from rsaug.viewer.pyramid import Caches, Cell, Pyramid
 from rsaug.viewer.webtiles import WebTile, halved, zoom_of
@@ -115,6 +115,31 @@ def test_what_was_read_ahead_is_not_read_again() -> None:
     assert sorted(reads) == sorted(names.values())
 
 
+def test_what_is_looked_at_stays_while_the_others_are_read_ahead() -> None:
+    pixels, reads = images(SQUARE), []
+
+    def read(name: str) -> NDArray[np.uint8]:
+        reads.append(name)
+        return pixels[name]
+
+    room = 5 * (4 * SIDE * SIDE + ENTRY_BYTES)
+    names = {cell: f"{cell}" for cell in SQUARE}
+    shown = Pyramid("p", GRID, names, 3, read, Caches.of(room, 1 << 26))
+    tile = tile_at(SQUARE[-1], 21)
+    first = shown.tile(tile)
+    seen = len(reads)
+    assert 0 < seen < 5
+    for work in [*shown.read_ahead()][: len(SQUARE)]:
+        work()
+    # Each was read once, and that one is still there.
+    assert sorted(reads) == sorted(names.values())
+    again = shown.tile(tile)
+    assert len(reads) == len(SQUARE)
+    assert first is not None
+    assert again is not None
+    assert np.array_equal(first, again)
+
+
 def test_an_image_that_cannot_be_read_is_a_hole() -> None:
     pixels = images(SQUARE)
     broken = {**pixels, f"{SQUARE[0]}": np.zeros((3, 8, 8), dtype=np.uint8)}
@@ -174,7 +199,7 @@ def test_two_who_ask_at_once_wait_for_one_computation() -> None:
 
 
 def test_what_was_not_asked_for_the_longest_goes_first() -> None:
-    cache: Cache[bytes] = Cache(3, len)
+    cache: Cache[bytes] = Cache(3 * (1 + ENTRY_BYTES), len)
     for key in "abca":
         cache.get(key, lambda: b"x")
     cache.get("d", lambda: b"x")
@@ -182,3 +207,19 @@ def test_what_was_not_asked_for_the_longest_goes_first() -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get("e", lambda: bytes(1 // 0))
     assert cache.get("e", lambda: b"y") == b"y"
+
+
+def test_what_is_spare_takes_no_room_of_others() -> None:
+    cache: Cache[bytes] = Cache(2 * (1 + ENTRY_BYTES), len)
+    for key in "abc":
+        assert cache.get(key, lambda: b"x", spare=True) == b"x"
+    assert [key in cache for key in "abc"] == [True, True, False]
+    cache.get("c", lambda: b"x")
+    assert [key in cache for key in "abc"] == [False, True, True]
+
+
+def test_values_of_no_size_are_not_kept_without_an_end() -> None:
+    cache: Cache[None] = Cache(10 * ENTRY_BYTES, lambda nothing: 0)
+    for key in range(100):
+        cache.get(key, lambda: None)
+    assert [key for key in range(100) if key in cache] == [*range(90, 100)]

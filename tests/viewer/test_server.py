@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -384,6 +385,24 @@ def test_real_imagery_that_is_none_is_told(view: View, tmp_path: Path) -> None:
     answer = client(seen).get("/api/real")
     assert answer.status_code == 422
     assert "no imagery with a place" in answer.json()["detail"]
+
+
+def test_nothing_is_read_ahead_while_a_page_is_opened(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsaug.viewer.view._OPENING_S", 1e6)
+    web = client(view)
+    assert web.get("/").status_code == 200
+    reading = threading.Thread(target=view.read_ahead, daemon=True)
+    reading.start()
+    reading.join(0.5)
+    assert reading.is_alive()
+    assert web.get("/api/shares").json()["tiles"] == {}
+    # As soon as a tile of the map is asked for, it goes on.
+    web.get("/tiles/s/mask/0/0/0")
+    reading.join(60)
+    assert not reading.is_alive()
+    assert {*web.get("/api/shares").json()["tiles"]} == {*view.catalogue.tiles}
 
 
 def test_shares_of_land_cover_are_counted(view: View) -> None:
