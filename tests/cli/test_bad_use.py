@@ -191,7 +191,7 @@ ALWAYS = [
     ("layouts grow --tiles 1000000000000", "'--tiles'"),
     ("predict model town.tif --out out", "model"),
     ("models info detector", "no CRS-Diff model"),
-    ("bench run empty.yaml", "A configuration must be keys with values"),
+    ("bench run empty.yaml", "empty.yaml is empty; it needs at least the keys data"),
     ("bench report tiles", "is no folder of rsaug bench run"),
     ("train generator --data run", "run"),
     ("train generator", "Give tiles to train on"),
