@@ -86,12 +86,13 @@ class TrainingOptions:
             raise InputError("--steps and --epochs exclude each other; give one.")
         if self.ratio is not None and not self.synthetic and self.config is None:
             raise InputError("--ratio is the share of synthetic tiles; name some by --synthetic.")
-        precision = Run(self.device, self.precision).products()
+        run = Run(self.device, self.precision)
+        run.check()
         begin: dict[str, Any] = {}
         if self.config is None:
             begin = {"model": TASK, "data": DATA, "trainer.max_epochs": EPOCHS}
             begin |= {"data.init_args.on_overlap": "drop", "data.init_args.batch_size": BATCH}
-            begin |= {"seed_everything": 0, "trainer.precision": _PRECISIONS[precision]}
+            begin |= {"seed_everything": 0, "trainer.precision": _PRECISIONS[run.products()]}
         first = [] if self.config is None else ["--config", str(self.config)]
         given = {name: value for name, value in self._given().items() if value is not None}
         return first + [f"--{name}={_written(value)}" for name, value in (begin | given).items()]

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
-from pathlib import Path
+from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "mutants.py"
+from scriptfile import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mutants_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
+    return load_script("mutants")
 
 
 SOURCE = '''
@@ -67,8 +58,8 @@ def test_each_place_is_changed_once_and_texts_for_people_are_not(script: ModuleT
 
 
 def test_every_module_with_a_suite_has_its_tests(script: ModuleType) -> None:
-    root = SCRIPT.parents[1]
+    root = script.ROOT
     assert script.SUITES
     for module, tests in script.SUITES.items():
-        assert importlib.util.find_spec(module) is not None
+        assert find_spec(module) is not None
         assert all((root / test).is_file() for test in tests)

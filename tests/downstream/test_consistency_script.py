@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scriptfile import load_script
 from tilefolder import make_tile_folder
 from typer.testing import CliRunner
 
@@ -16,19 +16,13 @@ pytest.importorskip("segmentation_models_pytorch", reason="needs the extra `eval
 
 from rsaug.downstream.roadtiles import read_road_tiles
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "consistency.py"
 ENCODER = "tu-resnet10t"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("consistency_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("consistency")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 import geopandas as gpd
 import pytest
 from painter import Painter, write_roads
+from scriptfile import load_script
 
 pytest.importorskip("torchgeo", reason="needs the extra `eval`")
 pytest.importorskip("skimage", reason="needs the extra `graph`")
@@ -19,18 +19,11 @@ from rsaug.downstream.detector import RoadDetector
 from rsaug.options import SynthOptions
 from rsaug.synthesis import make_plan, run
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "first_detector.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("first_detector_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("first_detector")
 
 
 def painted(folder: Path, name: str, row: int) -> Path:

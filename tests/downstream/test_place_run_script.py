@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scriptfile import load_script
 from tilefolder import make_tile_folder
 from toy import toy_pipeline
 from typer.testing import CliRunner, Result
@@ -18,20 +17,11 @@ from rsaug.downstream.evaluation.matching import difference, match, read_setting
 from rsaug.downstream.evaluation.tiles import locate, read_real, read_run
 from rsaug.record import read_record
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "place_run.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("place_run_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up there.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("place_run")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from scriptfile import load_script
 from torch import nn
 from toy import RANGES, TOY, toy_pipeline
 from typer.testing import CliRunner
@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.presets import make_networks
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "carry_over.py"
 MOVED = replace(
     TOY,
     unet={
@@ -31,12 +30,7 @@ MOVED = replace(
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("carry_over_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("carry_over")
 
 
 def predict(unet: nn.Module) -> torch.Tensor:
