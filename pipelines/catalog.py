@@ -16,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from rsaug.errors import InputError
+from rsaug.modelfiles import folder_digest
 from rsaug.pipelines.folders import (
     INDEX,
     PIPELINE,
@@ -121,8 +122,6 @@ def describe_model(name: str) -> ModelInfo:
     """
     if name in PRESETS and not Path(name).is_dir():
         return _describe_preset(name)
-    from rsaug.pipelines.generate import folder_digest
-
     folder = _folder(name)
     index = read_index(folder)
     configs = {part: _config(folder, part) for part in _components(index)}

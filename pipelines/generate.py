@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
-from diffusers.utils import is_accelerate_available
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,111 +19,20 @@ from rsaug.conditions.stack import SLOTS
 from rsaug.errors import InputError
 from rsaug.grid import Tile
 from rsaug.modelfiles import ModelFile, digest_of, model_files
-from rsaug.optional import require
-from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
-from rsaug.pipelines.folders import INDEX, read_index
-from rsaug.pipelines.guidance import Interval
-from rsaug.pipelines.hub import fetch, is_hub_id
+from rsaug.pipelines.acceleration import Acceleration
+from rsaug.pipelines.folders import INDEX
 from rsaug.pipelines.lanes import Lanes, cores
 from rsaug.pipelines.memory import is_out_of_memory, memory_told
 from rsaug.pipelines.metadata import FIELDS
+from rsaug.pipelines.models import load_pipeline, model_folder, pick_device
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.settings import SCHEDULERS, Settings
 from rsaug.pipelines.steering import ControlUse
 from rsaug.pipelines.text import CaptionEncoder
 from rsaug.raster import read_rgb
 from rsaug.requests import TileRequest
 
-DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
-
-SCHEDULERS: Mapping[str, Any] = {
-    "ddim": DDIMScheduler,
-    "dpm++": DPMSolverMultistepScheduler,
-    "unipc": UniPCMultistepScheduler,
-    "euler": EulerDiscreteScheduler,
-}
-"""Schedulers by the names they are asked for."""
-
-_TRUSTED_LIBRARIES = ("diffusers", "transformers", "rsaug.pipelines.")
-_LIST_SETTINGS = ("trained_controls",)
 _STYLE_SIDE = 512
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How tiles are made, the same for every tile of a run; None is the model's own choice.
-
-    Attributes:
-        prompt: text; empty for none.
-        negative_prompt: text that guidance leads away from.
-        style_strength: how much of the style image is taken over.
-        date: date of acquisition to imitate.
-        steps: denoising steps.
-        guidance: classifier-free guidance scale of text and style.
-        control_guidance: that of the controls.
-        guidance_interval: when guidance is on; see `rsaug.pipelines.guidance`.
-        guidance_rescale: share in which guided predictions are given back their deviation.
-        strengths: strength of controls by name, 1 unless named.
-        intervals: when a control is given, by name; always unless named.
-        scheduler: a name of :data:`SCHEDULERS`.
-        reuse: how often all of the UNet is computed; see `rsaug.pipelines.reuse`.
-        grain: how much of the model's grain images are given; see `rsaug.pipelines.grain`.
-    """
-
-    prompt: str = ""
-    negative_prompt: str = ""
-    style_strength: float = 1.0
-    date: dt.date | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    control_guidance: float | None = None
-    guidance_interval: Interval = (0.0, 1.0)
-    guidance_rescale: float = 0.0
-    strengths: Mapping[str, float] = field(default_factory=dict)
-    intervals: Mapping[str, Interval] = field(default_factory=dict)
-    scheduler: str | None = None
-    reuse: int = 1
-    grain: float = 1.0
-
-    def check(self) -> None:
-        """Check what can be checked without a model.
-
-        Raises:
-            InputError: for a value that no model can work with.
-        """
-        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
-            raise InputError(
-                f"No scheduler is called {self.scheduler!r}; there are {sorted(SCHEDULERS)}."
-            )
-        if self.steps is not None and not 1 <= self.steps <= 1000:
-            raise InputError(f"The number of steps must be 1 to 1000, not {self.steps}.")
-        scales = {
-            "guidance scale": self.guidance,
-            "guidance scale of the controls": self.control_guidance,
-            "strength of the style": self.style_strength,
-            "strength of the grain": self.grain,
-        }
-        for what, value in scales.items():
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise InputError(f"The {what} must be a number from 0 up, not {value}.")
-        if self.reuse < 1:
-            raise InputError(
-                f"All of the network is computed every 1, 2, ... steps, not every {self.reuse}."
-            )
-        if not 0 <= self.guidance_rescale <= 1:
-            raise InputError(
-                f"Guidance is rescaled by a share of 0 to 1, not {self.guidance_rescale}."
-            )
-
-    def resolved(self, pipe: CRSDiffPipeline) -> Settings:
-        """The settings with the choices of a pipeline in the place of None."""
-        guidance, control_guidance = pipe.scales(self.guidance, self.control_guidance)
-        return replace(
-            self,
-            steps=self.steps or pipe.config.default_steps,
-            guidance=guidance,
-            control_guidance=control_guidance,
-            scheduler=self.scheduler or _scheduler_name(pipe),
-        )
 
 
 class CRSDiffGenerator:
@@ -425,92 +325,10 @@ def load_generator(
     return CRSDiffGenerator(pipe, settings, look, model, files, where, acceleration, workers)
 
 
-def load_pipeline(
-    folder: str | Path, device: str | torch.device, acceleration: Acceleration | None = None
-) -> CRSDiffPipeline:
-    """The pipeline in ``folder`` on ``device``, by default in bfloat16 on a GPU, else in float32.
-
-    Raises:
-        InputError: if the folder is no such pipeline, or names code from elsewhere, or there is no
-            device of that name here.
-    """
-    folder = Path(folder)
-    where = pick_device(device) if isinstance(device, str) else device
-    parts = read_index(folder)
-    # A component is a pair of library and class; None for one that is left out.
-    libraries = {
-        part[0]
-        for name, part in parts.items()
-        if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
-    }
-    strange = sorted(str(name) for name in libraries if name and not _is_trusted(str(name)))
-    if strange:
-        raise InputError(f"{folder} is no CRS-Diff model: its index names {strange}.")
-    if "transformers" in libraries:
-        require("transformers", extra="sd15")
-    try:
-        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
-            folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
-    pipe.set_progress_bar_config(disable=True)
-    accelerate_pipeline(pipe, acceleration or Acceleration(), where)
-    return pipe
-
-
-def folder_digest(folder: str | Path) -> str:
-    """SHA-256 over the names and contents of a model's weights and configurations."""
-    return digest_of({name: file.sha256 for name, file in model_files(Path(folder)).items()})
-
-
 def _parameters(pipe: CRSDiffPipeline) -> int:
     """How many numbers the networks of a pipeline were trained to."""
     networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
     return sum(weight.numel() for network in networks for weight in network.parameters())
-
-
-def _is_trusted(library: str) -> bool:
-    return library.startswith(_TRUSTED_LIBRARIES) or library in {"diffusers", "transformers"}
-
-
-def model_folder(model: str | Path) -> Path:
-    """The folder of a model: ``default``, one here, or what is fetched from the hub.
-
-    Raises:
-        InputError: if there is none.
-    """
-    model = str(model)
-    if model == "default":
-        return DEFAULT_MODEL
-    folder = Path(model)
-    if folder.is_dir():
-        return folder
-    if not is_hub_id(model):
-        raise InputError(f"There is no model folder {model}, and it is no hub id like owner/name.")
-    return fetch(model)
-
-
-def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name, or the GPU where there is one, else the CPU.
-
-    Raises:
-        InputError: if there is no such device here.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        # Also refuses "meta", on which nothing is computed.
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device {name!r} is not to be had here; try cpu.") from error
-    return device
-
-
-def _scheduler_name(pipe: CRSDiffPipeline) -> str:
-    kind = type(pipe.scheduler)
-    return next((name for name, cls in SCHEDULERS.items() if cls is kind), "ddim")
 
 
 def _read_style(path: Path) -> Tensor:

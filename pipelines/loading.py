@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rsaug.control_uses import read_interval
 from rsaug.options import SynthOptions
 from rsaug.pipelines.acceleration import Acceleration
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator
+from rsaug.pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from rsaug.pipelines.generate import CRSDiffGenerator

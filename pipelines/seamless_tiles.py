@@ -11,11 +11,12 @@ from torch import Tensor
 
 from rsaug.errors import InputError
 from rsaug.grid import Tile
-from rsaug.pipelines.generate import CRSDiffGenerator, Settings
+from rsaug.pipelines.generate import CRSDiffGenerator
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.layout import Box
 from rsaug.pipelines.memory import memory_told
 from rsaug.pipelines.seamless import SeamlessField, SeamlessOptions, WindowConditions
+from rsaug.pipelines.settings import Settings
 from rsaug.requests import Surroundings, TileConditions, TileRequest
 
 _KEPT = 1024

@@ -45,3 +45,8 @@ def digest_of(files: Mapping[str, str]) -> str:
     for name in sorted(files, key=PurePosixPath):
         digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
     return digest.hexdigest()
+
+
+def folder_digest(folder: str | Path) -> str:
+    """SHA-256 over the names and contents of a model's weights and configurations."""
+    return digest_of({name: file.sha256 for name, file in model_files(Path(folder)).items()})

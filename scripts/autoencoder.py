@@ -11,7 +11,7 @@ import typer
 from diffusers import AutoencoderDC
 from PIL import Image
 
-from rsaug.pipelines.generate import DEFAULT_MODEL
+from rsaug.pipelines.models import DEFAULT_MODEL
 from rsaug.pipelines.train.autoencoder import to_unit
 from rsaug.pipelines.train.folder import read_chips
 from rsaug.pipelines.train.losses import LPIPS

@@ -15,7 +15,7 @@ import typer
 from torch import nn
 
 from rsaug.cli.group import Commands
-from rsaug.pipelines.generate import load_pipeline, model_folder
+from rsaug.pipelines.models import load_pipeline, model_folder
 from rsaug.pipelines.presets import DEFAULT, make_networks
 from rsaug.pipelines.train.models import save_half
 

@@ -24,7 +24,8 @@ from rsaug.downstream.segmenter import WEIGHTS_FILE, RoadSegmenter, SegmenterCon
 from rsaug.downstream.training import SegmenterRecipe, train_segmenter
 from rsaug.errors import InputError
 from rsaug.files import write_whole
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.settings import Settings
 
 app = typer.Typer(cls=Commands, help=__doc__, no_args_is_help=True)
 

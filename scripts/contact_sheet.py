@@ -23,7 +23,8 @@ from rsaug.downstream.consistency import place_request
 from rsaug.downstream.roadtiles import read_road_tiles
 from rsaug.errors import InputError
 from rsaug.folder import RunFolder, item_name
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.settings import Settings
 from rsaug.raster import read_rgb
 from rsaug.storage import AnyPath
 from rsaug.vectors import read_vectors

@@ -23,7 +23,8 @@ from rsaug.downstream.consistency import place_request
 from rsaug.downstream.roadtiles import RoadTiles, read_road_tiles
 from rsaug.pictures import Panel, contact_sheet, picture_of
 from rsaug.pipelines.extractors.landcover import LandcoverNet
-from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
+from rsaug.pipelines.generate import CRSDiffGenerator, load_generator
+from rsaug.pipelines.settings import Settings
 from rsaug.pipelines.train.rows import seen_seg
 from rsaug.requests import TileRequest
 

@@ -29,7 +29,8 @@ from rsaug.errors import InputError
 from rsaug.files import write_whole
 from rsaug.folder import RunFolder, item_name
 from rsaug.options import SynthOptions
-from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
+from rsaug.pipelines.generate import CRSDiffGenerator, load_generator
+from rsaug.pipelines.settings import Settings
 from rsaug.provenance import Provenance, controls_key, image_key, label_tags
 from rsaug.raster import write_cog
 from rsaug.record import Record, file_sha256, now

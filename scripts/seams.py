@@ -22,9 +22,10 @@ from rsaug.cli.group import Commands
 from rsaug.files import write_whole
 from rsaug.options import SynthOptions
 from rsaug.pipelines.canvas import CanvasPipeline
-from rsaug.pipelines.generate import CRSDiffGenerator, Settings, load_generator
+from rsaug.pipelines.generate import CRSDiffGenerator, load_generator
 from rsaug.pipelines.layout import Box
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator, window_conditions
+from rsaug.pipelines.settings import Settings
 from rsaug.places import Places
 from rsaug.requests import TileRequest, derive_seed
 from rsaug.synthesis import make_plan

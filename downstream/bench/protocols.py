@@ -205,7 +205,8 @@ def default_places() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def default_weights() -> str:
     """Digest of the default model, as runs tell it."""
-    from rsaug.pipelines.generate import folder_digest, model_folder
+    from rsaug.modelfiles import folder_digest
+    from rsaug.pipelines.models import model_folder
 
     return folder_digest(model_folder("default"))
 

@@ -40,7 +40,8 @@ class Autoencoder:
         """
         from diffusers.utils import logging
 
-        from rsaug.pipelines.generate import folder_digest, load_pipeline, model_folder
+        from rsaug.modelfiles import folder_digest
+        from rsaug.pipelines.models import load_pipeline, model_folder
 
         logging.disable_progress_bar()
         folder = model_folder(model)

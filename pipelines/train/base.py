@@ -20,9 +20,9 @@ from rsaug.optional import require
 from rsaug.pipelines.adapter import LocalAdapter
 from rsaug.pipelines.content import ContentAdapter
 from rsaug.pipelines.folders import INDEX, read_json
-from rsaug.pipelines.generate import model_folder
 from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.metadata import MetadataEmbedding
+from rsaug.pipelines.models import model_folder
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.train.loop import seeded
 

@@ -49,7 +49,7 @@ class Run:
             InputError: for a number, device or precision that cannot be.
             MissingExtra: without TensorBoard where it is to be written.
         """
-        from rsaug.pipelines.generate import pick_device
+        from rsaug.pipelines.models import pick_device
 
         read_precision(self.precision)
         if min(self.accumulate, self.log_every, self.save_every) < 1 or self.picture_every < 0:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from rsaug.errors import InputError
 from rsaug.pipelines.content import clip_pixels
 from rsaug.pipelines.folders import SETTINGS
-from rsaug.pipelines.generate import SCHEDULERS
 from rsaug.pipelines.metadata import FIELDS, MetadataEmbedding, MetadataRanges
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 from rsaug.pipelines.presets import make_networks
+from rsaug.pipelines.settings import SCHEDULERS
 from rsaug.pipelines.text import CaptionEncoder, learn_vocabulary
 from rsaug.pipelines.train.examples import ImageCache
 from rsaug.pipelines.train.loop import seeded

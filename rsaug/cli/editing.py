@@ -210,7 +210,8 @@ def _load_editor(edit: Edit, options: EditOptions, of_model: dict[str, Any]) -> 
     from rsaug.cli.libraries import hush_diffusers
     from rsaug.pipelines.canvas import WINDOW_PX
     from rsaug.pipelines.editing import CRSDiffEditor
-    from rsaug.pipelines.generate import Settings, load_generator
+    from rsaug.pipelines.generate import load_generator
+    from rsaug.pipelines.settings import Settings
 
     # The display has a bar of its own.
     hush_diffusers()

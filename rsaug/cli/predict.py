@@ -110,7 +110,7 @@ def predict(
     from rsaug.downstream.detector import RoadDetector
     from rsaug.downstream.prediction import predict as find
     from rsaug.downstream.probing import Looking
-    from rsaug.pipelines.generate import pick_device
+    from rsaug.pipelines.models import pick_device
 
     looking = Looking(window, overlap, batch, turns)
     detector = RoadDetector.load(model).to(pick_device(device))

@@ -30,7 +30,7 @@ def load_start(start: str | None, autoencoder: Path | None, seed: int) -> Any:
     import torch
 
     from rsaug.cli.libraries import hush_diffusers
-    from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline
+    from rsaug.pipelines.models import DEFAULT_MODEL, load_pipeline
     from rsaug.pipelines.train.base import base_pipeline, is_base, start_folder
 
     hush_diffusers()

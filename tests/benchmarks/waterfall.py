@@ -49,8 +49,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
-from rsaug.pipelines.generate import DEFAULT_MODEL, load_pipeline
 from rsaug.pipelines.guidance import Branch
+from rsaug.pipelines.models import DEFAULT_MODEL, load_pipeline
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.2}

@@ -45,7 +45,7 @@ def test_names_are_those_that_there_are() -> None:
     from rsaug.conditions.road_channels import CHANNELS
     from rsaug.conditions.stack import SLOTS
     from rsaug.pipelines.acceleration import DTYPES
-    from rsaug.pipelines.generate import SCHEDULERS
+    from rsaug.pipelines.settings import SCHEDULERS
 
     assert set(layer_options.CONTROLS) == set(SLOTS)
     assert set(layer_options.TABLES) == set(raster_tables())

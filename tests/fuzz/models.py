@@ -154,7 +154,7 @@ def _loaded(folder: Path) -> tuple[Sequence[Sample], Run]:
     import torch
     from toy import toy_pipeline
 
-    from rsaug.pipelines.generate import load_pipeline
+    from rsaug.pipelines.models import load_pipeline
 
     toy_pipeline().save_pretrained(folder / "model")
     cpu = torch.device("cpu")

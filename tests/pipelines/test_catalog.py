@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from tinyclip import write_clip
 
 from rsaug.errors import InputError
+from rsaug.modelfiles import folder_digest
 from rsaug.pipelines import hub
 from rsaug.pipelines.catalog import describe_model, list_models, pull_model
 from rsaug.pipelines.convert.convert import convert_checkpoint
 from rsaug.pipelines.convert.keys import PREFIXES
-from rsaug.pipelines.generate import DEFAULT_MODEL, folder_digest
+from rsaug.pipelines.models import DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")

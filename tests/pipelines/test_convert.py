@@ -40,7 +40,8 @@ from rsaug.pipelines.convert.checkpoint import open_checkpoint
 from rsaug.pipelines.convert.convert import convert_checkpoint
 from rsaug.pipelines.convert.keys import PREFIXES, SCHEDULE, name_map
 from rsaug.pipelines.convert.sizes import configurations
-from rsaug.pipelines.generate import load_generator, load_pipeline
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.models import load_pipeline
 from rsaug.pipelines.presets import DEFAULT, SD15, make_pipeline
 
 State = dict[str, Tensor]

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from rsaug.cli import app
 from rsaug.grid import utm_crs
-from rsaug.pipelines.generate import DEFAULT_MODEL
+from rsaug.pipelines.models import DEFAULT_MODEL
 from rsaug.roads import road_surfaces
 
 FEW = ("--limit", "4", "--aoi", "24.936,60.166,24.948,60.170")

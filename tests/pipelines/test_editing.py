@@ -16,7 +16,8 @@ from rsaug.conditions.stack import ControlStack
 from rsaug.editing import Picture
 from rsaug.edits import Edit, Inpaint, Restyle, Upscale
 from rsaug.pipelines.editing import CRSDiffEditor
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.settings import Settings
 
 Make = Callable[..., CRSDiffEditor]
 

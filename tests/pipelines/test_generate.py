@@ -18,9 +18,10 @@ from toy import SIDE, toy_pipeline
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import Tile
-from rsaug.modelfiles import digest_of
+from rsaug.modelfiles import digest_of, folder_digest
 from rsaug.pipelines.acceleration import Acceleration
-from rsaug.pipelines.generate import Settings, folder_digest, load_generator
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.settings import Settings
 from rsaug.raster import write_cog
 from rsaug.requests import TileRequest
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rsaug.conditions.stack import ControlStack
 from rsaug.grid import Tile, parse_crs
 from rsaug.pipelines.acceleration import Acceleration
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.settings import Settings
 from rsaug.requests import TileRequest
 
 SIDE = 64

@@ -25,10 +25,12 @@ from torch import Tensor
 from rsaug.conditions.stack import SLOTS, ControlStack
 from rsaug.grid import Tile
 from rsaug.pipelines.convert.convert import convert_checkpoint
-from rsaug.pipelines.generate import Settings, load_generator, load_pipeline
+from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.metadata import FIELDS
+from rsaug.pipelines.models import load_pipeline
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.settings import Settings
 from rsaug.requests import TileRequest
 
 SIZE = (64, 128)

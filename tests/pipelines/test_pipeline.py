@@ -13,8 +13,9 @@ from toy import SIDE, controls, generators, toy_pipeline
 from rsaug.errors import InputError
 from rsaug.pipelines.content import ContentAdapter
 from rsaug.pipelines.denoiser import clean_estimate, prediction_for
-from rsaug.pipelines.generate import SCHEDULERS, load_pipeline
+from rsaug.pipelines.models import load_pipeline
 from rsaug.pipelines.pipeline import CRSDiffPipeline
+from rsaug.pipelines.settings import SCHEDULERS
 from rsaug.pipelines.steering import ControlUse
 
 ROAD = 3

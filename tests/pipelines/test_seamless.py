@@ -13,10 +13,10 @@ from torch import Tensor
 from toy import SIDE, toy_pipeline
 
 from rsaug.errors import InputError
-from rsaug.pipelines.generate import SCHEDULERS
 from rsaug.pipelines.guidance import Guidance
 from rsaug.pipelines.layout import Box, Layout, ground_noise
 from rsaug.pipelines.seamless import SeamlessField, SeamlessOptions, WindowConditions
+from rsaug.pipelines.settings import SCHEDULERS
 from rsaug.pipelines.steering import ControlUse
 
 SHORT = SeamlessOptions(seed=3, steps=4, guidance=Guidance(1.5, 1.5), overlap=16, halo=16, phases=2)

@@ -19,9 +19,10 @@ from toy import toy_pipeline
 from rsaug.conditions.stack import ControlStack
 from rsaug.errors import InputError
 from rsaug.grid import TileGrid, parse_crs
-from rsaug.pipelines.generate import Settings, load_generator
+from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.layout import Box
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator
+from rsaug.pipelines.settings import Settings
 from rsaug.progress import RunReport
 from rsaug.requests import TileConditions, TileRequest
 from rsaug.synthesis import make_plan, run

@@ -11,8 +11,8 @@ from toy import toy_pipeline
 
 from rsaug.downstream.evaluation.autoencoder import Autoencoder
 from rsaug.errors import InputError
+from rsaug.modelfiles import folder_digest
 from rsaug.pipelines.content import latent_statistics
-from rsaug.pipelines.generate import folder_digest
 
 
 @pytest.fixture(scope="module")

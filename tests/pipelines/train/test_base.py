@@ -21,7 +21,7 @@ from toy import SIDE, controls, generators
 from toytraining import clip_pipeline, road_pack
 
 from rsaug.errors import InputError
-from rsaug.pipelines.generate import load_pipeline
+from rsaug.pipelines.models import load_pipeline
 from rsaug.pipelines.train.base import adapter_of, base_pipeline, is_base, start_folder
 from rsaug.pipelines.train.generator import train_generator
 from rsaug.pipelines.train.machine import Run

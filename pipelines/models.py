@@ -1,0 +1,93 @@
+"""Models by their names: the shipped one, folders and the hub, and a pipeline out of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers.utils import is_accelerate_available
+
+from rsaug.errors import InputError
+from rsaug.optional import require
+from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
+from rsaug.pipelines.folders import read_index
+from rsaug.pipelines.hub import fetch, is_hub_id
+from rsaug.pipelines.pipeline import CRSDiffPipeline
+
+DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
+"""Folder of the model that the package brings along."""
+
+_TRUSTED_LIBRARIES = ("diffusers", "transformers", "rsaug.pipelines.")
+_LIST_SETTINGS = ("trained_controls",)
+
+
+def model_folder(model: str | Path) -> Path:
+    """The folder of a model: ``default``, one here, or what is fetched from the hub.
+
+    Raises:
+        InputError: if there is none.
+    """
+    model = str(model)
+    if model == "default":
+        return DEFAULT_MODEL
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if not is_hub_id(model):
+        raise InputError(f"There is no model folder {model}, and it is no hub id like owner/name.")
+    return fetch(model)
+
+
+def load_pipeline(
+    folder: str | Path, device: str | torch.device, acceleration: Acceleration | None = None
+) -> CRSDiffPipeline:
+    """The pipeline in ``folder`` on ``device``, by default in bfloat16 on a GPU, else in float32.
+
+    Raises:
+        InputError: if the folder is no such pipeline, or names code from elsewhere, or there is no
+            device of that name here.
+    """
+    folder = Path(folder)
+    where = pick_device(device) if isinstance(device, str) else device
+    parts = read_index(folder)
+    # A component is a pair of library and class; None for one that is left out.
+    libraries = {
+        part[0]
+        for name, part in parts.items()
+        if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
+    }
+    strange = sorted(str(name) for name in libraries if name and not _is_trusted(str(name)))
+    if strange:
+        raise InputError(f"{folder} is no CRS-Diff model: its index names {strange}.")
+    if "transformers" in libraries:
+        require("transformers", extra="sd15")
+    try:
+        pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
+            folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
+    pipe.set_progress_bar_config(disable=True)
+    accelerate_pipeline(pipe, acceleration or Acceleration(), where)
+    return pipe
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or the GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: if there is no such device here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        # Also refuses "meta", on which nothing is computed.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device {name!r} is not to be had here; try cpu.") from error
+    return device
+
+
+def _is_trusted(library: str) -> bool:
+    return library.startswith(_TRUSTED_LIBRARIES) or library in {"diffusers", "transformers"}
