@@ -127,12 +127,6 @@ class CanvasPipeline(CRSDiffPipeline):
         canvas.set_progress_bar_config(disable=True)
         return canvas
 
-    @property
-    def side_px(self) -> int:
-        """What the sides of a picture are multiples of."""
-        levels = len(self.unet.config.block_out_channels)
-        return int(self.vae_scale_factor * 2 ** (levels - 1))
-
     def denoiser(  # type: ignore[override]
         self,
         controls: Tensor,

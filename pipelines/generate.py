@@ -309,10 +309,9 @@ def load_generator(
     folder = model_folder(model)
     look = _read_style(Path(style)) if style else None
     pipe = load_pipeline(folder, where, acceleration)
-    side = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-    if tile_size % side:
+    if tile_size % pipe.side_px:
         raise InputError(
-            f"The tile size must be a multiple of {side} for this model, not {tile_size}."
+            f"The tile size must be a multiple of {pipe.side_px} for this model, not {tile_size}."
         )
     if look is not None and not pipe.reads_content:
         raise InputError(

@@ -11,6 +11,7 @@ from rsaug.control_uses import read_interval
 from rsaug.options import SynthOptions
 from rsaug.pipelines.acceleration import Acceleration
 from rsaug.pipelines.generate import load_generator
+from rsaug.pipelines.rescaled import RescaledGenerator, rescaled
 from rsaug.pipelines.seamless_tiles import SeamlessGenerator
 from rsaug.pipelines.settings import Settings
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def generator_for(
     options: SynthOptions, workers: int | None = None
-) -> CRSDiffGenerator | SeamlessGenerator:
+) -> CRSDiffGenerator | RescaledGenerator | SeamlessGenerator:
     """What makes the images of a run.
 
     Args:
@@ -45,7 +46,9 @@ def generator_for(
         tile_size=options.tile_size,
         workers=workers,
     )
-    return SeamlessGenerator(generator, options.overlap) if options.seamless else generator
+    if options.seamless:
+        return SeamlessGenerator(generator, options.overlap)
+    return rescaled(generator, options.gsd, options.tile_size)
 
 
 def settings_of(options: SynthOptions) -> Settings:

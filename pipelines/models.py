@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from diffusers import ModelMixin
 from diffusers.utils import is_accelerate_available
+from safetensors import SafetensorError, safe_open
 
 from rsaug.errors import InputError
 from rsaug.optional import require
@@ -19,6 +21,18 @@ DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
 
 _TRUSTED_LIBRARIES = ("diffusers", "transformers", "rsaug.pipelines.")
 _LIST_SETTINGS = ("trained_controls",)
+# Networks are built by what their configurations say, of any type and size.
+_UNLOADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 
 
 def model_folder(model: str | Path) -> Path:
@@ -52,11 +66,11 @@ def load_pipeline(
     parts = read_index(folder)
     # A component is a pair of library and class; None for one that is left out.
     libraries = {
-        part[0]
+        str(part[0] or "")
         for name, part in parts.items()
         if isinstance(part, list) and len(part) == 2 and name not in _LIST_SETTINGS
     }
-    strange = sorted(str(name) for name in libraries if name and not _is_trusted(str(name)))
+    strange = sorted(name for name in libraries if name and not _is_trusted(name))
     if strange:
         raise InputError(f"{folder} is no CRS-Diff model: its index names {strange}.")
     if "transformers" in libraries:
@@ -65,11 +79,31 @@ def load_pipeline(
         pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except _UNLOADABLE as error:
         raise InputError(f"The model in {folder} cannot be loaded: {error}") from error
+    _check_weights(folder, pipe)
     pipe.set_progress_bar_config(disable=True)
     accelerate_pipeline(pipe, acceleration or Acceleration(), where)
     return pipe
+
+
+def _check_weights(folder: Path, pipe: CRSDiffPipeline) -> None:
+    """Refuse a network of which not all weights are in its files.
+
+    The rest would be random numbers, or none at all where accelerate is installed.
+    """
+    for name, part in pipe.components.items():
+        if not isinstance(part, ModelMixin):
+            continue
+        lacking = {*part.state_dict()}
+        for path in (folder / name).glob("*.safetensors"):
+            with safe_open(path, framework="pt") as file:
+                lacking.difference_update(file.keys())
+        if lacking:
+            raise InputError(
+                f"The model in {folder} cannot be loaded: {len(lacking)} of the weights of {name} "
+                f"are not there, {min(lacking)} for one."
+            )
 
 
 def pick_device(name: str | None = None) -> torch.device:

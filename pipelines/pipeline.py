@@ -127,6 +127,12 @@ class CRSDiffPipeline(DiffusionPipeline):
         self.vae_scale_factor = 2 ** (len(levels) - 1)
 
     @property
+    def side_px(self) -> int:
+        """What the sides of a picture are multiples of."""
+        levels = len(self.unet.config.block_out_channels)
+        return int(self.vae_scale_factor * 2 ** (levels - 1))
+
+    @property
     def reads_content(self) -> bool:
         """Whether there is something that turns an image into what the content adapter takes."""
         statistics: int = 2 * self.unet.config.in_channels
@@ -237,7 +243,7 @@ class CRSDiffPipeline(DiffusionPipeline):
     ) -> None:
         """Raise ValueError when the inputs of a call do not fit the model or each other."""
         channels = self.local_adapter.config.control_channels
-        factor = self.vae_scale_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        factor = self.side_px
         if controls.ndim != 4 or controls.shape[1] != channels:
             raise ValueError(f"controls must be (n, {channels}, h, w), got {tuple(controls.shape)}")
         if controls.shape[2] % factor or controls.shape[3] % factor:

@@ -340,7 +340,7 @@ class SeamlessField:
 
     def _check(self, window: int) -> None:
         options = self.options
-        side = self.factor * 2 ** (len(self.pipe.unet.config.block_out_channels) - 1)
+        side = self.pipe.side_px
         if window % side or window <= 0:
             raise InputError(f"A window must be a multiple of {side} pixels, not {window}.")
         for name, value in (("overlap", options.overlap), ("halo", options.halo)):

@@ -44,11 +44,12 @@ _MOST_PIXELS = 2**28
 """Larger areas are not put together in memory."""
 
 _NOT_OF_MODEL = {
-    *(field.name for field in fields(SceneOptions) if field.name != "tile_size"),
+    *(field.name for field in fields(SceneOptions) if field.name not in ("tile_size", "gsd")),
     *("limit", "all", "out", "seed", "variants", "controls", "control_region", "prompts"),
     *("mosaic", "watermark", "sign", "sign_key", "timestamp_url"),
 }
-"""Where tiles lie, what is drawn and how images are marked is none of the model's business."""
+"""Where tiles lie, what is drawn and how images are marked is none of the model's business;
+how many pixels they have, and how large these are, is."""
 
 _LOADED: WeakValueDictionary[tuple[object, ...], TileGenerator] = WeakValueDictionary()
 """Models in use, by what they were asked to be: the same one is not loaded twice."""

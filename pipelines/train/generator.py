@@ -170,7 +170,7 @@ def _add_words(
 
 def _check_size(pack: Pack, pipe: CRSDiffPipeline) -> None:
     """Raise InputError for examples of a size that the networks cannot halve to their end."""
-    factor = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
+    factor = pipe.side_px
     rows, cols = pack.rgb.shape[1:3]
     if rows % factor or cols % factor:
         raise InputError(
