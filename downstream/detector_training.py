@@ -25,8 +25,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 
 from rsaug import __version__
-from rsaug.downstream.datamodules import RoadDataModule
-from rsaug.downstream.datasets.chips import RoadChips
+from rsaug.downstream.datamodules.base import RoadTilesModule
 from rsaug.downstream.datasets.contract import CLASSES
 from rsaug.downstream.datasets.tiles import RoadTile
 from rsaug.downstream.detector import RoadDetector, make_folder
@@ -81,11 +80,13 @@ def train_detector(
         asked = json.loads(cli.parser.dump(cli.config, format="json"))
         # What a configuration says counts, not where it lies.
         asked.pop("config", None)
+        if test:
+            data.setup("test")  # what is not there is said before anything is trained
         data.setup("fit")
         _check_same(folder, asked)
         for note in data.notes:
             log(note)
-        gsd_m = gsd_m or _gsd_m(data.training.real.source.tiles)
+        gsd_m = gsd_m or _gsd_m(data.training.tiles)
         last = _checkpoint(folder / _LAST)
         trainer.fit(task, datamodule=data, ckpt_path=last, weights_only=True)
         scores = _choose_threshold(trainer, task, data, folder / f"{_BEST}.ckpt")
@@ -116,7 +117,7 @@ def _configured(
     try:
         cli = LightningCLI(
             RoadSegmentationTask,
-            RoadDataModule,
+            RoadTilesModule,
             save_config_callback=None,
             trainer_defaults={
                 "callbacks": [seeds, best, _History(logs, log), last],
@@ -218,7 +219,7 @@ class _History(Checkpoint):
 
 
 def _choose_threshold(
-    trainer: Trainer, task: RoadSegmentationTask, data: RoadDataModule, best: Path
+    trainer: Trainer, task: RoadSegmentationTask, data: RoadTilesModule, best: Path
 ) -> dict[str, Any]:
     """Take the best weights and their threshold; the scores of validation with both."""
     same: dict[str, Any] = {"datamodule": data, "verbose": False}
@@ -247,7 +248,7 @@ def _choose_threshold(
 
 def _export(
     task: RoadSegmentationTask,
-    data: RoadDataModule,
+    data: RoadTilesModule,
     asked: Mapping[str, Any],
     scores: Mapping[str, Any],
     out: Path,
@@ -257,8 +258,8 @@ def _export(
     detector.config = replace(detector.config, gsd_m=gsd_m)
     detector.facts = {
         "classes": [*CLASSES],
-        "metrics": {name: _plain(value) for name, value in scores.items()},
-        "data": _data_facts(data),
+        "metrics": {_named(name, data): _plain(value) for name, value in scores.items()},
+        "data": data.facts(),
         "training": {**_recipe(asked["model"]["init_args"]), "seed": asked["seed_everything"]},
         "versions": {"rsaug": __version__, **{name: version(name) for name in _VERSIONS}},
     }
@@ -273,22 +274,9 @@ def _recipe(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, **named}
 
 
-def _data_facts(data: RoadDataModule) -> dict[str, Any]:
-    """What was trained on, by names that say nothing of the machine."""
-    if data.training is None or not isinstance(data.val_dataset, RoadChips):
-        raise InputError("Nothing was trained on.")
-    runs = zip(data.runs, data.training.synthetic, strict=True)
-    return {
-        "real": {
-            "dataset": data.real.dataset,
-            "folder": Path(data.real.root or "").name,
-            "train": len(data.training.real),
-            "val": len(data.val_dataset),
-        },
-        "synthetic": [{"run": Path(run).resolve().name, "train": len(part)} for run, part in runs],
-        "synthetic_share": data.mixture.synthetic,
-        "notes": [*data.notes],
-    }
+def _named(score: str, data: RoadTilesModule) -> str:
+    """A score by a name that says if it is one on synthetic tiles."""
+    return f"synthetic_{score}" if data.validated_on == "synthetic" else score
 
 
 def _checkpoint(path: Path) -> str | None:

@@ -15,6 +15,7 @@ ROADS_FILE = "roads.geojson"
 
 TASK = "rsaug.downstream.tasks.RoadSegmentationTask"
 DATA = "rsaug.downstream.datamodules.RoadDataModule"
+SYNTHETIC_DATA = "rsaug.downstream.datamodules.SyntheticDataModule"
 FOLDER = "rsaug.downstream.roadfolder.RoadFolder"
 
 EPOCHS, BATCH = 20, 8
@@ -32,7 +33,9 @@ class TrainingOptions:
         real: Folder of real tiles.
         dataset: Its kind, as `RoadDataModule` has it; by default that of the configuration, and
             without one told by what is in the folder.
-        synthetic: Folders of ``rsaug synth``.
+        synthetic: Folders of ``rsaug synth``; without real tiles they are all that is trained on.
+        val: What is validated on where no real tile is trained on: folders of ``rsaug synth``, or
+            one of real tiles; none for a part of the synthetic tiles.
         ratio: Share of synthetic tiles.
         arch: Architecture.
         encoder: Encoder.
@@ -42,7 +45,8 @@ class TrainingOptions:
         batch: Tiles a step.
         learning_rate: Highest rate of AdamW.
         steps: Optimisation steps, in place of epochs.
-        epochs: How often as many tiles are seen as there are real ones.
+        epochs: How often as many tiles are seen as there are real ones, or synthetic ones where
+            no real one is trained on.
         workers: Processes that read.
         device: ``cpu``, ``cuda``, ``cuda:1``.
         precision: Format of products: ``no`` for float32, ``bf16``, ``fp16``. Without a
@@ -54,6 +58,7 @@ class TrainingOptions:
     real: Path | None = None
     dataset: str | None = None
     synthetic: tuple[Path, ...] = ()
+    val: tuple[Path, ...] = ()
     ratio: float | None = None
     arch: str | None = None
     encoder: str | None = None
@@ -75,34 +80,74 @@ class TrainingOptions:
         Raises:
             InputError: if something is missing, or two things exclude each other.
         """
-        if self.config is None and self.real is None:
-            raise InputError(
-                "Give tiles to train and validate on: --real with a folder of real tiles, or "
-                "--config with a YAML file that names one."
-            )
-        if self.config is not None and not self.config.is_file():
-            raise InputError(f"There is no configuration {self.config}.")
-        if self.steps is not None and self.epochs is not None:
-            raise InputError("--steps and --epochs exclude each other; give one.")
-        if self.ratio is not None and not self.synthetic and self.config is None:
-            raise InputError("--ratio is the share of synthetic tiles; name some by --synthetic.")
+        self._check()
         run = Run(self.device, self.precision)
         run.check()
         begin: dict[str, Any] = {}
         if self.config is None:
-            begin = {"model": TASK, "data": DATA, "trainer.max_epochs": EPOCHS}
+            data = SYNTHETIC_DATA if self.real is None else DATA
+            begin = {"model": TASK, "data": data, "trainer.max_epochs": EPOCHS}
             begin |= {"data.init_args.on_overlap": "drop", "data.init_args.batch_size": BATCH}
             begin |= {"seed_everything": 0, "trainer.precision": _PRECISIONS[run.products()]}
         first = [] if self.config is None else ["--config", str(self.config)]
         given = {name: value for name, value in self._given().items() if value is not None}
         return first + [f"--{name}={_written(value)}" for name, value in (begin | given).items()]
 
+    def _check(self) -> None:
+        """Check that there is something to train on, and that no two things exclude each other."""
+        if self.config is None and self.real is None and not self.synthetic:
+            raise InputError(
+                "Give tiles to train on: --real with a folder of real tiles, --synthetic with one "
+                "of rsaug synth, or both; or --config with a YAML file that names them."
+            )
+        if self.config is not None and not self.config.is_file():
+            raise InputError(f"There is no configuration {self.config}.")
+        if self.steps is not None and self.epochs is not None:
+            raise InputError("--steps and --epochs exclude each other; give one.")
+        if self.config is None:
+            self._check_tiles()
+
+    def _check_tiles(self) -> None:
+        """Check what is said of tiles where no configuration says anything."""
+        if self.ratio is not None and not self.synthetic:
+            raise InputError("--ratio is the share of synthetic tiles; name some by --synthetic.")
+        if self.ratio is not None and self.real is None:
+            raise InputError(
+                "--ratio is the share of synthetic tiles beside real ones; without --real all are "
+                "synthetic, so leave it out."
+            )
+        if self.val and self.real is not None:
+            raise InputError(
+                "--val is for training without real tiles; those of --real have a split val, which "
+                "is validated on. Leave --val or --real out."
+            )
+        if self.dataset is not None and self.real is None and self._val_folder() is None:
+            raise InputError(
+                "--dataset says how real tiles are read; name some by --real or --val."
+            )
+
+    def _val_folder(self) -> Path | None:
+        """The folder of real tiles to validate on, where --val names one.
+
+        Raises:
+            InputError: if there are several, or some of each kind.
+        """
+        real = [folder for folder in self.val if not is_run(folder)]
+        if len(real) > 1 or (real and len(self.val) > 1):
+            raise InputError(
+                "--val takes folders of rsaug synth, or one folder of real tiles; "
+                f"{real[0]} is no folder of rsaug synth."
+            )
+        return real[0] if real else None
+
     def _given(self) -> dict[str, Any]:
         """By name of the argument; None where it is not given."""
         model, data = "model.init_args.", "data.init_args."
-        dataset = self.dataset
-        if self.real is not None and self.config is None:
-            dataset = dataset or kind_of(self.real)
+        dataset, root, val = self.dataset, self.real, self.val
+        if self.real is None and (folder := self._val_folder()) is not None:
+            root, val = folder, ()
+        if root is not None and self.config is None:
+            dataset = dataset or kind_of(root)
         accelerator, _, number = (self.device or "").partition(":")
         by_steps = self.steps is not None
         return {
@@ -112,8 +157,9 @@ class TrainingOptions:
             f"{model}auxiliary": self.auxiliary,
             f"{model}lr": self.learning_rate,
             f"{data}dataset": dataset,
-            f"{data}root": None if self.real is None else str(self.real),
+            f"{data}root": None if root is None else str(root),
             f"{data}synthetic": [str(run) for run in self.synthetic] or None,
+            f"{data}val": [str(run) for run in val] or None,
             f"{data}synthetic_share": self.ratio,
             f"{data}chip_size": self.chip_size,
             f"{data}batch_size": self.batch,
@@ -126,6 +172,11 @@ class TrainingOptions:
             "trainer.precision": self.precision and _PRECISIONS[self.precision],
             "trainer.devices": [int(number)] if number.isdigit() else None,
         }
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one of ``rsaug synth``."""
+    return (folder / "run.json").is_file()
 
 
 def kind_of(folder: Path) -> str:

@@ -34,8 +34,8 @@ def make_place(folder: Path) -> Path:
     _write_layers(folder)
     _write_images(folder)
     painted_run(folder, name="roads-synth", variants=1)
-    for name in ("north", "south"):
-        shutil.copytree(folder / "roads-synth", folder / name)
+    shutil.copytree(folder / "roads-synth", folder / "north")
+    shutil.move(painted_run(folder / "below", name="south", variants=1, shift_m=128), folder)
     make_tile_folder(folder / "my-tiles")
     write_places(folder / "towns")
     toy_pipeline().save_pretrained(folder / "toy")

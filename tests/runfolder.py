@@ -30,11 +30,15 @@ def painted_run(
     name: str = "run",
     grey: int = 128,
     seed: int = 0,
+    shift_m: float = 0.0,
 ) -> Path:
-    """A run of ``rsaug synth`` whose images the painter made, roads and a wood given."""
+    """A run of ``rsaug synth`` whose images the painter made, roads and a wood given.
+
+    The street, and with it the run, lies ``shift_m`` farther south.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     asked = SynthOptions(
-        roads=str(write_roads(folder / "streets.gpkg", rows=1, cols=2)),
+        roads=str(write_roads(folder / "streets.gpkg", rows=1, cols=2, shift_m=shift_m)),
         landcover=str(write_wood(folder / "wood.gpkg")),
         controls="road,seg,hed",
         gsd=gsd_m,

@@ -10,5 +10,6 @@ from rsaug.optional import require
 require("torchgeo", extra="eval")
 
 from rsaug.downstream.datamodules.roads import RoadDataModule  # noqa: E402  # after the message
+from rsaug.downstream.datamodules.synthetic import SyntheticDataModule  # noqa: E402  # likewise
 
-__all__ = ["RoadDataModule"]
+__all__ = ["RoadDataModule", "SyntheticDataModule"]

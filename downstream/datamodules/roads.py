@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
 from typing import Any, Literal
 
-import kornia.augmentation as K
-import torch
-from torch.utils.data import ConcatDataset, DataLoader
-from torchgeo.datamodules import NonGeoDataModule
-
-from rsaug.downstream.datamodules.sources import (
-    OnOverlap,
-    RealTiles,
-    TrainingTiles,
-    held_out,
-    training_tiles,
-)
-from rsaug.downstream.datasets.contract import Sample
+from rsaug.downstream.datamodules.base import Drawing, RoadTilesModule
+from rsaug.downstream.datamodules.sources import OnOverlap, RealTiles, held_out, training_tiles
+from rsaug.downstream.datasets.chips import RoadChips
 from rsaug.downstream.datasets.registry import dataset_class
-from rsaug.downstream.mixing import FewLabels, MixedSampler, Mixture, Schedule
+from rsaug.downstream.mixing import FewLabels, Mixture, Schedule
 from rsaug.errors import InputError
 
-_log = logging.getLogger(__name__)
 
-
-class RoadDataModule(NonGeoDataModule):
+class RoadDataModule(RoadTilesModule):
     """Trains on real and synthetic tiles in any proportion, validates and tests on real ones.
 
     Every argument can be set in a YAML file for ``torchgeo fit``; see ``docs/datasets.md``. Batches
@@ -91,30 +79,28 @@ class RoadDataModule(NonGeoDataModule):
         on_overlap: OnOverlap = "refuse",
         drop_blank: bool = False,
     ) -> None:
-        super().__init__(dataset_class(dataset), batch_size, num_workers)
-        self.real = RealTiles(
-            dataset, root, options or {}, eval_options or {}, chip_size, drop_blank
-        )
-        self.runs = list(synthetic or [])
-        self.variants = variants
-        self.mixture = Mixture(
-            synthetic_share if self.runs else 0.0,
-            schedule if self.runs else "mixed",
+        runs = list(synthetic or [])
+        mixture = Mixture(
+            synthetic_share if runs else 0.0,
+            schedule if runs else "mixed",
             end_share,
             schedule_epochs,
             share_per,
         )
-        self.length = length
-        self.positives = positives
-        self.scores = scores
+        super().__init__(
+            dataset_class(dataset),
+            batch_size,
+            num_workers,
+            Drawing(mixture, length, positives, scores, seed),
+            augment=augment,
+        )
+        self.real = RealTiles(
+            dataset, root, options or {}, eval_options or {}, chip_size, drop_blank
+        )
+        self.runs = runs
+        self.variants = variants
         self.few = None if label_places is None else FewLabels(label_places, seed)
-        self.seed = seed
         self.on_overlap = on_overlap
-        self.training: TrainingTiles | None = None
-        self.train_sampler: MixedSampler | None = None
-        self.notes: list[str] = []
-        if augment:
-            self.train_aug = _augmentations(self.mean, self.std)
 
     def setup(self, stage: str) -> None:
         """Find the tiles of a stage, and check that what is measured on is apart from training.
@@ -123,8 +109,8 @@ class RoadDataModule(NonGeoDataModule):
             stage: ``fit``, ``validate`` or ``test``.
         """
         if stage == "fit":
-            held, self.notes = held_out(self.real)
-            self.training = training_tiles(
+            held, notes = held_out(self.real)
+            training = training_tiles(
                 self.real,
                 self.runs,
                 held,
@@ -132,16 +118,8 @@ class RoadDataModule(NonGeoDataModule):
                 on_overlap=self.on_overlap,
                 variants=self.variants,
             )
-            self.notes += self.training.notes
-            for note in self.notes:
-                _log.info(note)
+            self.train_on(training, notes)
             self.val_dataset = held["val"]
-            parts = (self.training.real, *self.training.synthetic)
-            self.train_dataset = ConcatDataset([part for part in parts if len(part)])
-            pools = self.training.pools(scores=self.scores, balanced=self.positives is not None)
-            self.train_sampler = MixedSampler(
-                *pools, self.mixture, self.batch_size, self.length, self.positives, self.seed
-            )
         elif stage == "validate":
             self.val_dataset = self.real.split("val")
         elif stage == "test":
@@ -149,28 +127,25 @@ class RoadDataModule(NonGeoDataModule):
         else:
             raise InputError(f"RoadDataModule has nothing for the stage {stage!r}.")
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches in the proportion of real and synthetic tiles that the epoch asks for."""
-        if self.train_sampler is None or self.train_dataset is None:
-            raise InputError("There is nothing to train on yet; call setup('fit') first.")
-        return DataLoader(
-            self.train_dataset,
-            batch_size=self.batch_size,
-            sampler=self.train_sampler,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-            persistent_workers=self.num_workers > 0,
-        )
+    def facts(self) -> dict[str, Any]:
+        """What was trained and validated on, by names that say nothing of the machine.
 
-
-def _augmentations(mean: torch.Tensor, std: torch.Tensor) -> K.AugmentationSequential:
-    """Mirrored, turned by quarters and shifted in colour, after normalising to [0, 1]."""
-    return K.AugmentationSequential(
-        K.Normalize(mean=mean, std=std),
-        K.RandomHorizontalFlip(p=0.5),
-        K.RandomVerticalFlip(p=0.5),
-        K.RandomRotation90(times=(0, 3), p=1.0),
-        K.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02, p=0.8),
-        data_keys=None,
-        keepdim=True,
-    )
+        Raises:
+            InputError: if it is not set up to train.
+        """
+        if self.training is None or not isinstance(self.val_dataset, RoadChips):
+            raise InputError("Nothing was trained on.")
+        runs = zip(self.runs, self.training.synthetic, strict=True)
+        return {
+            "real": {
+                "dataset": self.real.dataset,
+                "folder": Path(self.real.root or "").name,
+                "train": len(self.training.real),
+                "val": len(self.val_dataset),
+            },
+            "synthetic": [
+                {"run": Path(run).resolve().name, "train": len(part)} for run, part in runs
+            ],
+            "synthetic_share": self.drawing.mixture.synthetic,
+            "notes": [*self.notes],
+        }

@@ -15,6 +15,7 @@ from rsaug.downstream.datasets.chips import RoadChips
 from rsaug.downstream.datasets.contract import DataNotFound
 from rsaug.downstream.datasets.registry import dataset_class
 from rsaug.downstream.datasets.synthetic import SyntheticRoads
+from rsaug.downstream.datasets.tiles import RoadTile
 from rsaug.downstream.leakage import overlaps, refuse_synthetic
 from rsaug.downstream.mixing import FewLabels, Pool, weights_of
 from rsaug.errors import InputError
@@ -88,6 +89,12 @@ class TrainingTiles:
     synthetic: tuple[RoadChips, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def tiles(self) -> list[RoadTile]:
+        """The tiles that are looked at for the size of a pixel: real ones where there are any."""
+        parts = (self.real,) if len(self.real) else self.synthetic
+        return [tile for part in parts for tile in part.source.tiles]
+
     def pools(self, *, scores: str | None, balanced: bool) -> tuple[Pool, Pool]:
         """Real and synthetic chips to draw from.
 
@@ -137,7 +144,7 @@ def training_tiles(
     synthetic = [SyntheticRoads(run, variants=variants).chips(real.chip_size) for run in runs]
     kept, notes = [], []
     for part in (real.split("train"), *synthetic):
-        left, said = _apart(part, held, on_overlap)
+        left, said = apart(part, held, on_overlap)
         kept.append(left)
         notes += said
     chips = kept[0]
@@ -162,10 +169,14 @@ def held_out(real: RealTiles) -> tuple[dict[str, RoadChips], list[str]]:
     return found, []
 
 
-def _apart(
+def apart(
     part: RoadChips, held: Mapping[str, RoadChips], on_overlap: OnOverlap
 ) -> tuple[RoadChips, list[str]]:
-    """Training chips that may be used, and what is to be said of the others."""
+    """Training chips that may be used, and what is to be said of the others.
+
+    Raises:
+        InputError: if there are others, and they are to be refused.
+    """
     if on_overlap not in ("refuse", "drop", "report"):
         raise InputError(f"on_overlap is 'refuse', 'drop' or 'report', not {on_overlap!r}.")
     found = overlaps(part, held)

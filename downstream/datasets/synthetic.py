@@ -136,8 +136,8 @@ def _read_manifest(root: Path) -> pd.DataFrame:
     record, manifest = root / "run.json", root / "manifest.parquet"
     if not root.is_dir():
         raise DataNotFound(
-            f"{root} is no folder. SyntheticRoads reads what rsaug synth writes: run "
-            "rsaug synth --roads ROADS --out FOLDER, and give that folder as root."
+            f"{root} is no folder. Synthetic tiles are read from a folder of rsaug synth; check "
+            f"the name, or make one with rsaug synth --roads ROADS --out {root}."
         )
     if not record.is_file():
         raise DataNotFound(

@@ -1,4 +1,4 @@
-"""``rsaug train roads``: a road detector from real tiles, and synthetic ones beside them."""
+"""``rsaug train roads``: a road detector from real tiles, synthetic ones, or both."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _MACHINE, _RESULT = "Machine", "Result"
 _MOST = 1_000_000
 """Steps, epochs or tiles a step; more is a slip, and its lists alone fill the memory."""
 
+_SPLITS = {"val": "val", "synthetic_val": "val, synthetic tiles", "test": "test"}
+"""What a score is of, by what its name begins with."""
+
 _Config = Annotated[
     Path | None,
     option(
@@ -28,7 +31,12 @@ _Config = Annotated[
 ]
 _Real = Annotated[
     Path | None,
-    option("--real", _TILES, "Folder of real tiles, to train and to validate on.", "DIR"),
+    option(
+        "--real",
+        _TILES,
+        "Folder of real tiles, to train and to validate on. Without it, --synthetic is all.",
+        "DIR",
+    ),
 ]
 _Dataset = Annotated[
     str | None,
@@ -44,8 +52,19 @@ _Synthetic = Annotated[
     list[Path] | None,
     option("--synthetic", _TILES, "Folder of rsaug synth; give it again for further ones.", "DIR"),
 ]
+_Val = Annotated[
+    list[Path] | None,
+    option(
+        "--val",
+        _TILES,
+        "Without --real, what to validate on: real tiles, or further folders of rsaug synth.",
+        "DIR",
+        "a fifth of --synthetic",
+    ),
+]
 _Ratio = Annotated[
-    float | None, option("--ratio", _TILES, "Share of synthetic tiles in each batch.", "X", "0.5")
+    float | None,
+    option("--ratio", _TILES, "With --real, share of synthetic tiles in each batch.", "X", "0.5"),
 ]
 _ChipSize = Annotated[
     int | None,
@@ -104,7 +123,11 @@ _Steps = Annotated[
 _Epochs = Annotated[
     int | None,
     option(
-        "--epochs", _RECIPE, "How often as many tiles are seen as there are real ones.", "N", "20"
+        "--epochs",
+        _RECIPE,
+        "How often as many tiles are seen as there are real ones, else synthetic ones.",
+        "N",
+        "20",
     ),
 ]
 _Seed = Annotated[
@@ -152,6 +175,7 @@ def roads(
     real: _Real = None,
     dataset: _Dataset = None,
     synthetic: _Synthetic = None,
+    val: _Val = None,
     ratio: _Ratio = None,
     chip_size: _ChipSize = None,
     gsd: _Gsd = None,
@@ -170,10 +194,11 @@ def roads(
     test: _Test = False,
     out: _Out = Path("roads-detector"),
 ) -> None:
-    """Train a road detector on real tiles and, if you have them, synthetic ones.
+    """Train a road detector on real tiles, on synthetic ones, or on both.
 
-    It is validated on real tiles alone. Stop and start again as you like: it goes on from the last
-    whole epoch. Find roads with: rsaug predict
+    With real tiles it is validated on those alone. Without, on synthetic tiles of other ground than
+    it is trained on, which says nothing about real imagery. Stop and start again as you like: it
+    goes on from the last whole epoch. Find roads with: rsaug predict
     """
     from rsaug.optional import require
 
@@ -198,6 +223,7 @@ def roads(
         real=real,
         dataset=dataset,
         synthetic=tuple(synthetic or ()),
+        val=tuple(val or ()),
         ratio=ratio,
         arch=arch,
         encoder=encoder,
@@ -214,13 +240,13 @@ def roads(
         seed=seed,
     )
     detector = train_detector(options, out, gsd_m=gsd, test=test, log=say)
-    for split in ("val", "test"):
-        scores = detector.facts["metrics"]
+    scores = detector.facts["metrics"]
+    for split, tiles in _SPLITS.items():
         shown = [
             f"{name} {scores[f'{split}/{name}']:.3f}"
             for name in ("iou", "f1", "relaxed_f1", "cldice")
             if scores.get(f"{split}/{name}") is not None
         ]
         if shown:
-            say(f"{split}: {', '.join(shown)}, road from {detector.config.threshold:g} on")
+            say(f"{tiles}: {', '.join(shown)}, road from {detector.config.threshold:g} on")
     say(f"The detector is in {out}; use it with: rsaug predict {out} IMAGE")

@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from runfolder import painted_run
 from tilefolder import make_tile_folder
 from typer.testing import CliRunner, Result
 
@@ -19,6 +20,8 @@ pytest.importorskip("skimage", reason="needs the extra `graph`")
 
 from rsaug.cli import app
 from rsaug.downstream.detector import DetectorConfig, RoadDetector
+from rsaug.downstream.evaluation.run import load_detector
+from rsaug.errors import InputError
 from rsaug.raster import write_cog
 
 Command = Callable[..., Result]
@@ -28,17 +31,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with real ``tiles`` and an untrained ``detector`` of them."""
+    """A folder with real ``tiles``, an untrained ``detector`` of them, and a synthetic ``run``."""
     folder = tmp_path_factory.mktemp("place")
     make_tile_folder(folder / "tiles")
+    painted_run(folder, variants=1)
     RoadDetector(DetectorConfig("fpn", "tu-resnet10t", gsd_m=0.6)).save(folder / "detector")
     return folder
 
 
 @pytest.fixture
 def rsaug(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command, in a folder where ``tiles`` and ``detector`` are."""
-    for name in ("tiles", "detector"):
+    """The command, in a folder where ``tiles``, ``detector`` and ``run`` are."""
+    for name in ("tiles", "detector", "run"):
         (tmp_path / name).symlink_to(place / name)
     monkeypatch.chdir(tmp_path)
 
@@ -81,6 +85,37 @@ def test_from_tiles_to_the_roads_of_an_image(rsaug: Command) -> None:
     assert "% road" in result.stdout
 
 
+def test_synthetic_tiles_alone(rsaug: Command) -> None:
+    how = ("--arch", "linknet", "--encoder", "tu-resnet10t", "--epochs", "1", "--batch", "2")
+    train = ("train", "roads", "--synthetic", "run", *how, "--device", "cpu")
+    result = rsaug(*train, "--out", "found")
+    assert result.exit_code == 0, result.output
+    assert "held out to validate on: 1 tile at the eastern end of run" in result.stdout
+    assert "nothing about real imagery" in result.stdout
+    assert re.search(r"epoch 0, step 2: loss [\d.]+, val/top_iou [\d.]+", result.stdout)
+    assert re.search(r"val, synthetic tiles: iou [\d.]+, f1 [\d.]+", result.stdout)
+    said = json.loads(Path("found/config.json").read_text())
+    assert said["data"]["real"] is None
+    assert said["data"]["synthetic"] == [{"run": "run", "train": 3, "val": 1}]
+    assert said["data"]["synthetic_share"] == 1
+    assert "trained on synthetic tiles alone" in said["data"]["notes"]
+    assert said["gsd_m"] == 0.6
+    assert {name.partition("/")[0] for name in said["metrics"]} == {"synthetic_val"}
+    with pytest.raises(InputError, match="was trained on synthetic tiles"):
+        load_detector("found")
+    result = rsaug(*train, "--val", "tiles", "--test", "--out", "judged")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^val: iou [\d.]+.*\ntest: iou", result.stdout, re.MULTILINE)
+    said = json.loads(Path("judged/config.json").read_text())
+    assert said["data"]["synthetic"] == [{"run": "run", "train": 4}]
+    assert {key: said["data"]["real"][key] for key in ("folder", "train", "val")} == {
+        "folder": "tiles",
+        "train": 0,
+        "val": 4,
+    }
+    assert "val/iou" in said["metrics"]
+
+
 def test_the_configuration_of_the_page_is_one(rsaug: Command) -> None:
     page = (DOCS / "detectors.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
@@ -108,7 +143,16 @@ data: {class_path: rsaug.downstream.datamodules.RoadDataModule, init_args: {root
 @pytest.mark.parametrize(
     ("options", "yaml", "message"),
     [
-        ("", "", "--real with a folder of real tiles, or --config"),
+        ("", "", "--real with a folder of real tiles, --synthetic with one of rsaug synth, or"),
+        ("--val tiles", "", "Give tiles to train on"),
+        ("--synthetic tiles", "", "tiles is no folder of rsaug synth"),
+        ("--synthetic run --ratio 0.5", "", "without --real all are synthetic"),
+        ("--synthetic run --dataset naip", "", "name some by --real or --val"),
+        ("--synthetic run --test", "", "what is tested on has to be real"),
+        ("--synthetic run --val run", "", "Nothing is left to train on"),
+        ("--synthetic run --val none", "", "none is no folder of tiles"),
+        ("--synthetic run --val run --val tiles", "", "or one folder of real tiles; tiles is no"),
+        ("--real tiles --synthetic run --val run", "", "--val is for training without real tiles"),
         ("--real none", "", "none is no folder of tiles"),
         ("--real detector", "", "has to be said: --dataset naip"),
         ("--real tiles --dataset moon", "", "No dataset is called 'moon'"),
