@@ -30,6 +30,7 @@ from rsaug.roads import MITRE_LIMIT, Roads, road_surfaces
 from rsaug.scene import Scene
 from rsaug.sources import Bounds, Kind, VectorSource, open_source
 from rsaug.sources.memory import FrameSource
+from rsaug.vectors import nothing_there
 from rsaug.warp import is_raster, raster_info
 
 T = TypeVar("T", bound=Reporting)
@@ -216,14 +217,13 @@ class _Reader:
             near = around(self._place, self._grid, margin_m)
         frame = source.read(near)
         if frame.empty:
-            where = " within the area asked for" if near else ""
-            missing = f"{source.spec} has no feature{where}."
             # Near the roads there should be some of every layer; in an area of one's own choice
             # there may be none, unless it is all that there is.
             alone = len(self._sources) + len(self._all_rasters()) == 1
             if name == "roads" or self._place is None or alone:
-                raise InputError(missing)
-            self._notes.append(missing)
+                raise nothing_there(source, near)
+            where = " within the area asked for" if near else ""
+            self._notes.append(f"{source.spec} has no feature{where}.")
         return Whole(prepare(frame, frame.empty))
 
     def _reach_m(self) -> float:

@@ -111,7 +111,8 @@ def _made(
             if not len(areas.shapes):
                 obstacles.append(
                     "Nothing is known of any area: no column holds OpenStreetMap tags or a class; "
-                    "add a column class, or say --as buildings."
+                    "add a column class, or say --as buildings. Roads are read from lines along "
+                    "their middle, not from areas."
                 )
     except InputError as error:
         other = {"roads": "landcover", "landcover": "roads", "buildings": "roads"}[use]

@@ -13,9 +13,19 @@ from pyproj import CRS
 
 from rsaug.errors import InputError
 from rsaug.grid import Tile, crs_name
-from rsaug.sources import FORMATS, Bounds, Kind, open_source
+from rsaug.sources import FORMATS, Bounds, Kind, VectorSource, open_source
 
-__all__ = ["FORMATS", "Areas", "Bounds", "Kind", "areas_of", "clean", "meeting", "read_vectors"]
+__all__ = [
+    "FORMATS",
+    "Areas",
+    "Bounds",
+    "Kind",
+    "areas_of",
+    "clean",
+    "meeting",
+    "nothing_there",
+    "read_vectors",
+]
 
 
 def read_vectors(
@@ -41,9 +51,20 @@ def read_vectors(
     source = open_source(path, layer=layer, kind=kind, area=bounds)
     frame = source.read(bounds)
     if frame.empty:
-        where = " within the area asked for" if bounds else ""
-        raise InputError(f"{source.spec} has no feature{where}.")
+        raise nothing_there(source, bounds)
     return frame
+
+
+def nothing_there(source: VectorSource, bounds: Bounds | None) -> InputError:
+    """The error of a layer without a feature in ``bounds``; says where the layer lies instead."""
+    if bounds is None:
+        return InputError(f"{source.spec} has no feature.")
+    said = f"{source.spec} has no feature within the area asked for"
+    where = source.info().bounds
+    if where is None:
+        return InputError(f"{said}.")
+    asked, lies = (",".join(f"{edge:.6g}" for edge in box) for box in (bounds, where))
+    return InputError(f"{said}, {asked}; it lies in {lies} (west,south,east,north in degrees).")
 
 
 def clean(features: gpd.GeoDataFrame, crs: CRS) -> tuple[gpd.GeoDataFrame, dict[str, int]]:

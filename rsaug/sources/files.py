@@ -7,7 +7,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from rsaug.sources.base import (
     no_crs,
 )
 from rsaug.sources.frames import Kept, check_degrees, check_frame, from_arrow, from_wkb
+from rsaug.sources.osmpbf import check_whole
 from rsaug.sources.tags import AREA_KEYS, BAGS, LINE_KEYS, keys_for, unfold
 
 _KINDS: tuple[Kind, Kind] = ("lines", "areas")
@@ -42,6 +43,8 @@ _KINDS: tuple[Kind, Kind] = ("lines", "areas")
 # By content, as GDAL sees it. Others are refused: some of GDAL's formats read further files or
 # reach for the network, and a file from a stranger can be in any of them.
 _DRIVERS = {"GeoJSON", "GeoJSONSeq", "GPKG", "FlatGeobuf", "ESRI Shapefile", "OSM"}
+# Those whose features are counted in the file; a shapefile counts deleted ones as well.
+_COUNTED = {"FlatGeobuf", "GPKG"}
 # How such files begin. It is looked at before GDAL is asked, which opens what it finds to tell.
 _SQLITE, _FLATGEOBUF, _SHAPEFILE = b"SQLite format 3\0", b"fgb\x03", b"\x00\x00\x27\x0a"
 _ZIP, _PARQUET, _PBF_HEADER = b"PK\x03\x04", b"PAR1", b"OSMHeader"
@@ -65,7 +68,14 @@ _OSM_AREAS = (
     "landcover,landuse,leisure,military,natural,office,place,shop,sport,tourism,water,wetland,"
     "highway=platform,public_transport=platform,waterway=riverbank,waterway=dock"
 )
-_ERRORS = (DataSourceError, DataLayerError, CRSError, UnicodeDecodeError, pa.ArrowException)
+_ERRORS = (
+    DataSourceError,
+    DataLayerError,
+    CRSError,
+    OSError,
+    UnicodeDecodeError,
+    pa.ArrowException,
+)
 # Those that GDAL reads, too.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises for an archive that is not as it was written.
@@ -98,13 +108,14 @@ class FileSource:
     def __init__(
         self, spec: str, path: Path, *, layer: str | None = None, kind: Kind | None = None
     ) -> None:
-        self.spec = spec
+        self.spec, self._path, self._checked = spec, path, False
         self._name = _gdal_name(path)
         # Asked for a box without a feature, GDAL 3.12 gives some of a FlatGeobuf, unless it is told
         # to go by way of its own features. For the whole process, as all of GDAL's settings.
         pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": True})
         self._kept = Kept()
-        with self._told():
+        self._memory = {"OSM_MAX_TMPFILE_SIZE": str(_osm_memory_mb(path))}
+        with self._told(), _configured(self._memory):
             types = {str(name): geometry for name, geometry in pyogrio.list_layers(self._name)}
             if not types:
                 raise InputError(f"{spec} has no layer.")
@@ -155,11 +166,17 @@ class FileSource:
         kept = self._kept.get(bounds)
         if kept is not None:
             return kept
+        self._check_whole()
         with self._told():
             frames = [self._read_layer(layer, bounds) for layer in self._layers]
         frame = frames[0]
         if len(frames) > 1:
             frame = _concatenated(frames)
+        if bounds is None and self._driver in _COUNTED and len(frame) < (self.count or 0):
+            raise InputError(
+                f"{self.spec} says that it holds {self.count} features, and {len(frame)} can be "
+                "read; it is cut off or damaged, so get or write it anew."
+            )
         frame = check_frame(self.spec, frame)
         return frame if self.windowed else self._kept.put(bounds, frame)
 
@@ -170,6 +187,20 @@ class FileSource:
         left, bottom, right, top = map(float, self._found["total_bounds"])
         return left, bottom, right, top
 
+    def _check_whole(self) -> None:
+        """Look for the end of the file once: GDAL's streams end at damage without an error."""
+        if self._checked:
+            return
+        if self._osm:
+            check_whole(self._path)
+        elif self._driver == "FlatGeobuf" and self.windowed and self.count:
+            with self._told():
+                # In the order of the file, so the last one lies at its end.
+                pyogrio.raw.read(self._name, fids=[self.count - 1], columns=[])
+        elif self._driver == "GeoJSONSeq":
+            _check_last_line(self._path)
+        self._checked = True
+
     def _read_layer(self, layer: str, bounds: Bounds | None) -> gpd.GeoDataFrame:
         boxes = (boxes_in(self.crs, bounds) if bounds else ()) or (None,)
         with self._options() as options:
@@ -179,7 +210,9 @@ class FileSource:
             ]
         meta = parts[0][0]
         table = pa.concat_tables([part[1] for part in parts])
-        number = table[meta["fid_column"] or "OGC_FID"].to_numpy()
+        # The first of its name: in GeoJSON an attribute `id` has the name of the numbers.
+        first = table.schema.get_all_field_indices(meta["fid_column"] or "OGC_FID")[0]
+        number, table = table.column(first).to_numpy(), table.remove_column(first)
         if layer in _WAYS and self._osm:
             is_way = layer == "lines" or table["osm_way_id"].is_valid().to_numpy()
             number = np.where(is_way, -number, number)
@@ -194,8 +227,7 @@ class FileSource:
                 # Lines of GeoJSON may give two features one number.
                 number = np.arange(len(number))
         geometry = from_wkb(table[shape])
-        columns = table.drop_columns([shape, meta["fid_column"] or "OGC_FID"])
-        frame = from_arrow(columns, geometry, self.crs, number)
+        frame = from_arrow(table.drop_columns([shape]), geometry, self.crs, number)
         if self._osm:
             return frame
         bag = next((name for name in BAGS if name in frame), None)
@@ -207,7 +239,11 @@ class FileSource:
         if not self._osm:
             yield {}
             return
-        with tempfile.TemporaryDirectory() as folder, _scratch(folder):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            # Its place for what it puts aside of a large file: by default the working directory.
+            _configured({"CPL_TMPDIR": folder, **self._memory}),
+        ):
             path = Path(folder) / "osm.ini"
             path.write_text(_osm_config(), encoding="ascii")
             yield {"CONFIG_FILE": str(path)}
@@ -250,6 +286,9 @@ _OSM_TYPES = {
 
 def unknown_format(spec: str) -> InputError:
     """The error of a file that is in none of the formats."""
+    path = Path(spec)
+    if path.is_file() and not path.stat().st_size:
+        return InputError(f"{spec} cannot be read: the file is empty.")
     return InputError(f"{spec} cannot be read: it is not in a format that is read here: {FORMATS}.")
 
 
@@ -280,6 +319,14 @@ def _gdal_name(path: Path) -> str:
     ):
         raise unknown_format(str(path))
     return str(path.absolute())
+
+
+def _check_last_line(path: Path) -> None:
+    """Refuse lines of JSON of which the last one does not end; GDAL would leave it out."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+        if not file.read().rstrip(b" \t\r\n\x1e\0").endswith(b"}"):
+            raise InputError(f"{path} ends within a feature; it is cut off, so get it anew.")
 
 
 def _is_json(head: bytes) -> bool:
@@ -366,14 +413,25 @@ def _osm_config() -> str:
     )
 
 
+def _osm_memory_mb(path: Path) -> int:
+    """How much memory GDAL's OSM driver may take for what it puts aside, in MB.
+
+    It takes and clears all of it whenever a file is opened, by default 100 MB. A node is at most
+    put aside as a sector of 512 bytes, and takes 5 or more in the file.
+    """
+    return min(100, 1 + 100 * path.stat().st_size // 10**6)
+
+
 @contextmanager
-def _scratch(folder: str) -> Iterator[None]:
-    """GDAL's place for what it puts aside of a large file: by default the working directory."""
-    if pyogrio.get_gdal_config_option("CPL_TMPDIR") is not None:
-        yield
-        return
-    pyogrio.set_gdal_config_options({"CPL_TMPDIR": folder})
+def _configured(options: Mapping[str, str]) -> Iterator[None]:
+    """Inside, options of GDAL hold for the whole process, but where they are set already."""
+    new = {
+        name: value
+        for name, value in options.items()
+        if pyogrio.get_gdal_config_option(name) is None
+    }
+    pyogrio.set_gdal_config_options(new)
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({"CPL_TMPDIR": None})
+        pyogrio.set_gdal_config_options(dict.fromkeys(new))

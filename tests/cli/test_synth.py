@@ -184,6 +184,7 @@ def bad_files(tmp_path: Path) -> None:
     gpd.GeoSeries([Point(24.9, 60.2)], crs=4326).to_file(tmp_path / "points.geojson")
     roads.assign(highway="footway").to_file(tmp_path / "paths.gpkg")
     (tmp_path / "broken.geojson").write_text('{"type": "FeatureCollection", "features": [')
+    (tmp_path / "empty.geojson").touch()
     (tmp_path / "text.gpkg").write_text("hello")
     (tmp_path / "text.tif").write_text("hello")
     (tmp_path / "file").write_text("hello")
@@ -200,7 +201,8 @@ def bad_files(tmp_path: Path) -> None:
         ("--roads paths.gpkg", "not a road (highway=footway)"),
         ("--roads broken.geojson", "cannot be read"),
         ("--roads text.gpkg", "cannot be read"),
-        ("--roads good.gpkg --aoi 10,50,11,51", "no feature within the area"),
+        ("--roads empty.geojson", "the file is empty"),
+        ("--roads good.gpkg --aoi 10,50,11,51", "within the area asked for, 9.97"),
         ("--roads good.gpkg --aoi 11,50,10,51", "west below east"),
         ("--roads good.gpkg --aoi none.gpkg", "none.gpkg does not exist"),
         ("--roads good.gpkg --landcover points.geojson", "no feature within the area"),

@@ -221,6 +221,18 @@ def test_osm_pbf_by_window(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["id", "fid", "OGC_FID"])
+@pytest.mark.parametrize("file", ["roads.geojson", "roads.fgb"])
+def test_an_attribute_may_be_called_as_numbers_of_features_are(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    frame = layer(5).rename(columns={"number": name})
+    frame[name] += 7
+    frame.to_file(tmp_path / file)
+    found = open_source(tmp_path / file).read()
+    assert sorted(found[name]) == [7, 8, 9, 10, 11]
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # rings that the extract cuts open
 def test_numbers_of_features_are_theirs_alone(helsinki_pbf: Path, tmp_path: Path) -> None:
     both = open_source(helsinki_pbf).read()
