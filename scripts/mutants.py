@@ -6,7 +6,10 @@ line, and what stands there instead of what; ``--only NUMBER`` tries that one ag
 
 Mutants are other comparisons, operators, numbers, truths, texts and conditions, ``None`` for a
 result, and statements that are gone. Texts of errors, docstrings and annotations are left alone.
-A process is forked for each, from one in which the libraries are loaded and nothing of rsaug is.
+
+A mutant of a function's body is the function with other code, in a fork of a process that has all
+modules and tests loaded. Those that no test finds so, and all others, are tried again with nothing
+of rsaug loaded but what the fork itself loads, the mutant in place of its module.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -32,7 +37,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Annotated
 
 import pytest
@@ -62,6 +67,7 @@ SUITES = {
 _TIMES, _MORE_S = 6, 20
 # A machine that is busy with other work may take so many times as long.
 _WAIT = 15
+_NO_LIMIT_S = 1e6
 
 _COMPARE: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE),
@@ -75,6 +81,13 @@ _OPERATE: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 
 
+Place = tuple[tuple[str, int | None], ...]
+"""The way from a module to a node: fields, and where in a list."""
+
+Change = Callable[[ast.AST], ast.AST]
+"""What is made of a node."""
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A module with one change.
@@ -85,7 +98,9 @@ class Mutant:
         scope: Function or class around it, "" for the module.
         before: What stands there.
         after: What stands there instead.
-        tree: The whole module, changed.
+        source: The module as it is.
+        path: The way to the node that is changed.
+        change: What is done to it.
     """
 
     number: int
@@ -93,26 +108,29 @@ class Mutant:
     scope: str
     before: str
     after: str
-    tree: ast.Module
+    source: str
+    path: Place
+    change: Change
+
+    @property
+    def tree(self) -> ast.Module:
+        """The whole module, changed."""
+        tree = ast.parse(self.source)
+        _put(tree, self.path, self.change(_at(tree, self.path)))
+        return ast.fix_missing_locations(tree)
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its text."""
-    number = 0
-    for path, scope in _places(ast.parse(source)):
-        for change in _changes(_at(ast.parse(source), path)):
-            tree = ast.parse(source)
-            before = _at(tree, path)
+    number, plain = 0, ast.parse(source)
+    for path, scope in _places(plain):
+        before = _at(plain, path)
+        for change in _changes(before):
             after = change(copy.deepcopy(before))
-            _put(tree, path, after)
-            ast.fix_missing_locations(tree)
             line = getattr(before, "lineno", 0)
-            yield Mutant(number, line, scope, _shown(before), _shown(after), tree)
+            shown = _shown(before), _shown(after)
+            yield Mutant(number, line, scope, *shown, source, path, change)
             number += 1
-
-
-Place = tuple[tuple[str, int | None], ...]
-"""The way from a module to a node: fields, and where in a list."""
 
 
 def _places(tree: ast.AST, path: Place = (), scope: str = "") -> Iterator[tuple[Place, str]]:
@@ -166,9 +184,6 @@ def _shown(node: ast.AST) -> str:
     """One line of code, shortened."""
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-Change = Callable[[ast.AST], ast.AST]
 
 
 def _changes(node: ast.AST) -> Iterator[Change]:
@@ -273,6 +288,11 @@ class _Order:
         """The quickest first, as most find what is wrong."""
         items.sort(key=lambda item: self._took.get(item.nodeid, 0.0))
 
+    def again(self, items: list[pytest.Item]) -> None:
+        """The same by what another process has kept since."""
+        self._took = json.loads(self._file.read_text())
+        self.pytest_collection_modifyitems(items)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Set-up included, which is the first one's that needs it."""
         took = self._takes.get(report.nodeid, 0.0)
@@ -281,6 +301,76 @@ class _Order:
     def keep(self) -> None:
         """For the next time."""
         self._file.write_text(json.dumps(self._takes))
+
+
+class _Swaps:
+    """In place of pytest's loop over tests: the loop in a fork for each mutant of a function.
+
+    Args:
+        trial: The module and its tests.
+        chosen: Mutants; those that are not of a function's body are left out.
+        order: Another plugin of the same run.
+    """
+
+    def __init__(self, trial: Trial, chosen: Sequence[Mutant], order: _Order) -> None:
+        self._trial, self._chosen, self._order = trial, chosen, order
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """The module as it is first; nothing more where that fails."""
+        trial = self._trial
+        result, seconds = _forked(partial(self._as_it_is, session), 600.0, trial.said)
+        if result != "survived":
+            return True
+        self._order.again(session.items)
+        # Else the forks' first collection of garbage would copy all of the memory.
+        gc.freeze()
+        with trial.swapped_file.open("w") as file:
+            for mutant in self._chosen:
+                if (swap := _swap(trial, mutant)) is not None:
+                    work = partial(self._changed, session, *swap)
+                    found = _forked(work, _TIMES * seconds + _MORE_S, trial.said)
+                    file.write(json.dumps([mutant.number, *found]) + "\n")
+        return True
+
+    def _as_it_is(self, session: pytest.Session) -> int:
+        code = self._tests(session)
+        self._order.keep()
+        return code
+
+    def _changed(self, session: pytest.Session, function: FunctionType, code: CodeType) -> int:
+        function.__code__ = code
+        # What was worked out before is worked out again.
+        for name, module in [*sys.modules.items()]:
+            for value in vars(module).values() if name.partition(".")[0] == "rsaug" else ():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+        return self._tests(session)
+
+    def _tests(self, session: pytest.Session) -> int:
+        items = session.items
+        for item, after in itertools.zip_longest(items, items[1:]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def _swap(trial: Trial, mutant: Mutant) -> tuple[FunctionType, CodeType] | None:
+    """The outermost function around a mutant, and its new code; None where that is not all."""
+    code = compile(mutant.tree, trial.path, "exec", dont_inherit=True)
+    found: object = sys.modules[trial.module]
+    for part in mutant.scope.split("."):
+        inner = [one for one in code.co_consts if isinstance(one, CodeType) and one.co_name == part]
+        if len(inner) != 1:
+            return None
+        code, found = inner[0], vars(found)[part]
+        # Of class methods, properties, cached ones, and cached functions.
+        for attribute in ("__func__", "fget", "func", "__wrapped__"):
+            found = getattr(found, attribute, found)
+        if isinstance(found, FunctionType):
+            # The same where a default value is another.
+            return None if found.__code__ == code else (found, code)
+    return None
 
 
 @dataclass(frozen=True)
@@ -304,12 +394,31 @@ class Trial:
         """What the last run printed."""
         return self.notes / "said.txt"
 
+    @property
+    def swapped_file(self) -> Path:
+        """A line for each mutant that was tried as the code of a function."""
+        return self.notes / "swapped.jsonl"
+
+    def swapped(self, chosen: Sequence[Mutant]) -> dict[int, tuple[str, float]]:
+        """What came of mutants of functions that some test found, by number."""
+        _forked(partial(self._all_swapped, chosen), _NO_LIMIT_S, self.said)
+        if not self.swapped_file.exists():
+            return {}
+        lines = [json.loads(line) for line in self.swapped_file.read_text().splitlines()]
+        return {
+            number: (result, seconds) for number, result, seconds in lines if result != "survived"
+        }
+
+    def _all_swapped(self, chosen: Sequence[Mutant]) -> int:
+        order = _Order(self.notes / "order.json")
+        return self._pytest(order, _Swaps(self, chosen, order))
+
     def as_it_is(self) -> int:
         """Pytest's exit code; leaves the libraries that were loaded, and how long tests took."""
         order = _Order(self.notes / "order.json")
         code = self._run(None, order)
         order.keep()
-        files = {name: str(getattr(one, "__file__", None)) for name, one in sys.modules.items()}
+        files = {name: str(getattr(one, "__file__", None)) for name, one in [*sys.modules.items()]}
         libraries = [name for name, file in files.items() if "site-packages" in file]
         (self.notes / "libraries.txt").write_text("\n".join(libraries))
         return code
@@ -319,9 +428,12 @@ class Trial:
         return self._run(tree, _Order(self.notes / "order.json"))
 
     def _run(self, tree: ast.Module | None, order: _Order) -> int:
+        sys.meta_path.insert(0, _Finder(_Changed(self.module, self.path, tree)))
+        return self._pytest(order)
+
+    def _pytest(self, *plugins: object) -> int:
         import hypothesis
 
-        sys.meta_path.insert(0, _Finder(_Changed(self.module, self.path, tree)))
         # What is found need not be made small.
         phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
         hypothesis.settings.register_profile("mutants", phases=phases, database=None, deadline=None)
@@ -329,7 +441,7 @@ class Trial:
         # Loaded before pytest could rewrite their assertions, which are not those that count here.
         known = "ignore::pytest.PytestAssertRewriteWarning"
         options = ["-x", "-q", "-W", known, "-p", "no:cacheprovider"]
-        return int(pytest.main([*self.tests, *options], plugins=[order]))
+        return int(pytest.main([*self.tests, *options], plugins=plugins))
 
 
 def _forked(work: Callable[[], int], limit_s: float, said: Path) -> tuple[str, float]:
@@ -409,9 +521,13 @@ def main(
         trial = Trial(module, Path(spec.origin), SUITES[module], Path(folder))
         for name in [name for name in sys.modules if name.partition(".")[0] == "rsaug"]:
             del sys.modules[name]
-        limit_s = _TIMES * _prepare(trial) + _MORE_S
+        swapped = trial.swapped(chosen)
+        limit_s = _TIMES * _prepare(trial) + _MORE_S if len(swapped) < len(chosen) else 0.0
         for mutant in chosen:
-            result, seconds = _forked(partial(trial.changed, mutant.tree), limit_s, trial.said)
+            if (known := swapped.get(mutant.number)) is not None:
+                result, seconds = known
+            else:
+                result, seconds = _forked(partial(trial.changed, mutant.tree), limit_s, trial.said)
             counts[result] += 1
             line = {
                 **{key: getattr(mutant, key) for key in ("number", "line", "scope")},

@@ -14,11 +14,21 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from strategies import UTM, areas, grids
 
 from rsaug.errors import InputError
-from rsaug.grid import Tile, TileGrid, parse_crs, point_scale, utm_crs
+from rsaug.grid import (
+    Tile,
+    TileGrid,
+    crs_name,
+    linear_unit_m,
+    parse_crs,
+    point_scale,
+    to_lonlat,
+    utm_crs,
+)
 
 POSITIONS = st.tuples(st.integers(-50_000, 50_000), st.integers(-50_000, 50_000))
 HELSINKI = (24.93, 60.16, 24.95, 60.18)
@@ -133,6 +143,19 @@ def test_names_are_unique_and_safe(one: tuple[int, int], two: tuple[int, int]) -
     assert set(names[0]) <= set("0123456789-_cr")
 
 
+@pytest.mark.parametrize(
+    ("row", "col", "name"),
+    [
+        (0, 0, "r000000_c000000"),
+        (-1, 1, "r-000001_c000001"),
+        (1, -1, "r000001_c-000001"),
+        (1_234_567, -1_234_567, "r1234567_c-1234567"),
+    ],
+)
+def test_names(row: int, col: int, name: str) -> None:
+    assert TileGrid(UTM, 1.0, 8).tile(row, col).name == name
+
+
 def test_gsd_in_metres_in_a_crs_in_feet() -> None:
     """EPSG:2263 counts in US survey feet of 1200/3937 m."""
     tile = TileGrid(parse_crs("EPSG:2263"), 0.6, 256).tile(0, 0)
@@ -172,6 +195,27 @@ def test_the_smallest_and_the_largest_tiles_make_a_grid() -> None:
 def test_unknown_crs_is_refused() -> None:
     with pytest.raises(InputError, match="'EPSG:1' is not a known CRS"):
         parse_crs("EPSG:1")
+    with pytest.raises(InputError, match="EPSG:4326 is a geographic CRS"):
+        parse_crs(4326)
+
+
+def test_units_of_a_crs() -> None:
+    assert linear_unit_m(CRS.from_user_input("EPSG:32635+5773")) == 1
+    metre = 'LENGTHUNIT["metre",1]'
+    before, north, after = UTM.to_wkt("WKT2_2019").partition('AXIS["(N)"')
+    mixed = CRS.from_wkt(before + north + after.replace(metre, 'LENGTHUNIT["foot",0.3048]', 1))
+    with pytest.raises(InputError, match="axes of different units"):
+        linear_unit_m(mixed)
+
+
+def test_a_crs_without_a_code_has_its_own_name() -> None:
+    own = CRS.from_dict({"proj": "laea", "lat_0": 1, "lon_0": 2})
+    assert (crs_name(UTM), crs_name(own)) == ("EPSG:32635", own.name)
+
+
+def test_a_crs_of_another_planet_has_no_degrees_here() -> None:
+    with pytest.raises(InputError, match="IAU_2015:49910 has no relation to longitude"):
+        to_lonlat(CRS.from_user_input("IAU_2015:49910"))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +226,9 @@ def test_unknown_crs_is_refused() -> None:
         ((151, -34, 152, -33), 32756),
         ((10, 85, 20, 86), 5041),
         ((10, -89, 20, -85), 5042),
+        ((10, 83, 20, 85), 5041),
+        ((10, -81, 20, -79), 5042),
+        ((25, 60, 25, 60), 32635),
         ((179.5, -17, -179.1, -16), 32701),  # Fiji, across the antimeridian
         ((176, -17, -178, -16), 32760),
     ],
@@ -211,6 +258,10 @@ def test_point_scale_is_one_in_utm_and_grows_in_web_mercator() -> None:
     assert point_scale(UTM, lon, lat).tolist() == [1.0, 1.0]
     # Mercator's point scale is the secant of the latitude, but for the flattening.
     assert point_scale(CRS.from_epsg(3857), lon, lat) == pytest.approx([1, 2], rel=0.01)
+    lat = np.array([5.0, 10.0])
+    expected = [1.0, 1 / np.cos(np.radians(10))]
+    assert point_scale(CRS.from_epsg(3857), lon, lat) == pytest.approx(expected, abs=1e-4)
+    assert point_scale(UTM, lon[:0], lat[:0]).shape == (0,)
 
 
 def test_tile_from_raster(tmp_path: Path) -> None:
@@ -263,11 +314,25 @@ def test_a_raster_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         Affine(1, 0, 0, 0, -2, 0),
         Affine(0.8, 0.6, 0, 0.6, -0.8, 0),
         Affine(0, 1, 0, 1, 0, 0),
+        Affine(0, 0, 0, 0, 0, 0),
+        Affine(1, 0.1, 0, 0, -1, 0),
+        Affine(1, 0, 0, 0.1, -1, 0),
+        Affine(1, 0, np.nan, 0, -1, 0),
+        Affine(1, 0, 0, 0, -1 - 1.5e-6, 0),
     ],
 )
 def test_pixels_that_are_not_square_and_north_up_are_refused(transform: Affine) -> None:
     with pytest.raises(InputError, match="square, north-up"):
         Tile.from_transform(transform, (8, 8), UTM)
+
+
+def test_a_tile_is_square_to_a_millionth_and_in_a_projected_crs() -> None:
+    transform = Affine(1, 0, 0, 0, -1 - 0.9e-6, 0)
+    assert Tile.from_transform(transform, (8, 8), UTM).transform == transform
+    with pytest.raises(InputError, match="geographic"):
+        Tile.from_transform(Affine(1, 0, 0, 0, -1, 0), (8, 8), CRS.from_epsg(4326))
+    with pytest.raises(InputError, match="needs a CRS"):
+        Tile(0, 0, GeoBox((8, 8), transform, None)).crs  # noqa: B018
 
 
 def test_a_line_across_a_country_takes_no_longer_than_its_tiles() -> None:
@@ -280,6 +345,14 @@ def test_a_line_across_a_country_takes_no_longer_than_its_tiles() -> None:
     tiles = list(grid.tiles_over(np.array([line], dtype=object)))
     assert tiles == list(grid.tiles_over(short))
     assert grid.about(np.array([line])) == pytest.approx(len(tiles), rel=0.1)
+
+
+def test_tiles_are_counted_by_area_and_outline() -> None:
+    """Of a square of one tile 1 + 8 / pi, of a line of its length 4 / pi, and 1 more for each."""
+    grid = TileGrid(UTM, 0.5, 64, overlap=24)
+    shapes = [shapely.box(0, 0, 20, 20), shapely.LineString([(0, 0), (20, 0)]), shapely.Point(0, 0)]
+    for shape, expected in zip(shapes, (4546, 2273, 1000), strict=True):
+        assert grid.about(np.array([shape] * 1000 + [None])) == expected
 
 
 def test_a_wide_area_is_counted_without_listing_it() -> None:

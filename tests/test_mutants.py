@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from importlib.util import find_spec
+import importlib
+import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -61,5 +63,55 @@ def test_every_module_with_a_suite_has_its_tests(script: ModuleType) -> None:
     root = script.ROOT
     assert script.SUITES
     for module, tests in script.SUITES.items():
-        assert find_spec(module) is not None
+        assert importlib.util.find_spec(module) is not None
         assert all((root / test).is_file() for test in tests)
+
+
+CLAMPING = '''
+"""A module."""
+from functools import cached_property, lru_cache
+STEP = 1
+@lru_cache
+def low(x: int = 3) -> int:
+    def inner() -> int:
+        return x - 5
+    return inner()
+class Box:
+    """A class."""
+    SIDE = 7
+    @classmethod
+    def made(cls) -> int:
+        return 11
+    @property
+    def width(self) -> int:
+        return 13
+    @cached_property
+    def area(self) -> int:
+        return 17
+'''
+
+
+def test_a_mutant_of_the_body_of_a_function_is_other_code(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clamping.py"
+    path.write_text(CLAMPING, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("clamping")
+    trial = script.Trial("clamping", path, [], tmp_path)
+    swaps = {
+        (mutant.before, mutant.after): script._swap(trial, mutant)
+        for mutant in script.mutants(CLAMPING)
+    }
+    inside = {("5", "6"), ("11", "12"), ("13", "14"), ("17", "18"), ("x - 5", "x + 5")}
+    assert {change for change in swaps if swaps[change] is not None} > inside
+    # A constant, a default value and what a class holds are made as a module is loaded.
+    assert not any(swaps[change] for change in (("1", "2"), ("3", "4"), ("7", "8")))
+    function, code = swaps["x - 5", "x + 5"]
+    assert module.low(2) == -3
+    function.__code__ = code
+    module.low.cache_clear()
+    assert module.low(2) == 7
+    function, code = swaps["17", "18"]
+    function.__code__ = code
+    assert module.Box().area == 18

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rsaug.errors import InputError
-from rsaug.road_rules import Kind, RoadRules, as_text, default_rules, read_rules
+from rsaug.road_rules import Column, Kind, RoadRules, as_text, default_rules, read_rules
 
 RULE = '[[rule]]\nname = "r"\n'
 
@@ -75,12 +76,44 @@ def test_a_file_is_laid_over_key_by_key(tmp_path: Path) -> None:
     assert "gravel" not in rules.sources
 
 
+def test_units_of_columns_of_width(tmp_path: Path) -> None:
+    units = ", ".join(f'{{ column = "{unit}", unit = "{unit}" }}' for unit in ("m", "cm", "ft"))
+    rules = read(tmp_path, f"[columns]\nwidth = [{units}]\nest_width = [{units}, ' e ']")
+    expected = (Column("m", 1.0), Column("cm", 0.01), Column("ft", 0.3048))
+    assert rules.columns["width"] == expected
+    assert rules.columns["est_width"] == (*expected, Column("e", 1.0))
+    assert rules.named == ("width", "est_width")
+
+
+def test_lengths_below_a_metre_are_taken(tmp_path: Path) -> None:
+    assert read(tmp_path, "[defaults]\nlane_width_m = 0.5").lane_width_m == 0.5
+
+
+def test_columns_that_are_read_are_those_of_roles_and_of_other_conditions(tmp_path: Path) -> None:
+    own = '[columns]\nhighway = "MTFCC"\n' + RULE + "where = { a = 1, highway = 'c' }\ndrop = true"
+    before, after = set(default_rules().reads), set(read(tmp_path, own).reads)
+    assert after - before == {"MTFCC", "a"}
+    assert before - after == {"highway", "fclass"}
+
+
+def test_the_largest_file_and_the_fewest_and_most_classes(tmp_path: Path) -> None:
+    assert read(tmp_path, "#" * (1 << 20)) == default_rules()
+    names = [*default_rules().classes, *(f"c{n}" for n in range(250))]
+    assert len(read(tmp_path, f"classes = {names}").classes) == 255
+    with pytest.raises(InputError, match="1 to 255 different names"):
+        read(tmp_path, f"classes = {[*names, 'more']}")
+    kinds = "".join(f"{name} = false\n" for name in default_rules().kinds)
+    one = f"classes = ['one']\n[defaults]\nclass = 'one'\n[highway]\n{kinds}"
+    assert read(tmp_path, one).classes == ("one",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("x = 1", r"own.toml has no key 'x'; the keys are classes, defaults"),
         ("[defaults]\nwidth = 6", r"own.toml: defaults has no key 'width'"),
         ("[defaults]\nwidth_m = -1", r"defaults: width_m must be a positive, finite .*, not -1"),
+        ("[defaults]\nwidth_m = 1" + 400 * "0", r"width_m must be a positive, finite"),
         ("[defaults]\nwidth_m = nan", r"width_m must be a positive, finite .* not nan"),
         ("[defaults]\nmax_width_m = inf", r"max_width_m must be .* not inf"),
         ("[defaults]\nlane_width_m = true", r"lane_width_m must be .* not True"),
@@ -91,6 +124,7 @@ def test_a_file_is_laid_over_key_by_key(tmp_path: Path) -> None:
         ("defaults = 3", r"own.toml: defaults must be a table, not 3"),
         ("classes = []", r"classes must be 1 to 255 different names"),
         ('classes = ["a", "a"]', r"classes must be 1 to 255 different names"),
+        ('classes = ["a", " "]', r"classes must be 1 to 255 different names"),
         ("classes = [1]", r"classes must be a list of words"),
         ("[highway]\nprimary = true", r"primary must be false or a table .* not True"),
         ("[highway]\nlane = { width_m = 3 }", r"highway: lane: class must be one of .*missing"),
@@ -99,7 +133,8 @@ def test_a_file_is_laid_over_key_by_key(tmp_path: Path) -> None:
         ("[highway]\nprimary = { oneway_width_m = 0 }", r"oneway_width_m must be .* not 0"),
         ('[aliases]\nx = "nothing"', r"aliases: x must be one of motorway, .* not 'nothing'"),
         ("[columns]\nwidht = 'w'", r"columns has no key 'widht'"),
-        ("[columns]\nwidth = 3", r"width must be the name of a column, or a table such as"),
+        ("[columns]\nwidth = 3", r'such as \{ column = "W", unit = "ft" \}, or a list of'),
+        ("[columns]\nwidth = { column = ' ', unit = 'm' }", r"columns.width: column must be text"),
         ("[columns]\nlanes = ''", r"lanes must be the name of a column or a list of them, not ''"),
         ("[columns]\nlanes = { column = 'l', unit = 'm' }", r"lanes must be the name of a column"),
         ("[columns]\nwidth = { column = 'l', unit = 'mi' }", r"unit must be one of m, cm, ft"),
@@ -109,6 +144,9 @@ def test_a_file_is_laid_over_key_by_key(tmp_path: Path) -> None:
         (RULE + "drop = true", r"rule 1: where must be a table, not None"),
         (RULE + "where = {}\ndrop = true", r"rule 1: where is empty; name a column"),
         (RULE + "where = { a = [] }\ndrop = true", r"where: a must be a word, a number"),
+        (RULE + "where = { a = [[1]] }\ndrop = true", r"where: a must be a word, a number"),
+        (RULE + "where = { a = 'b' }\nclass = 'big'", r"rule 1: class must be one of motorway"),
+        ("rule = ['r']", r"rule 1 must be a table, not 'r'"),
         (RULE + "where = { a = 'b' }", r"rule 1 gives nothing; give width_m, class or drop"),
         (RULE + "where = { a = 'b' }\ndrop = 1", r"drop must be true or false, not 1"),
         (RULE + "where = { a = 'b' }\nwidth_m = 0", r"rule 1: width_m must be .* not 0"),
@@ -143,3 +181,22 @@ def test_text_of_a_cell(value: object) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         # A whole number to its last digit, which a float would not hold.
         assert type(value)(text) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7.0, "7"),
+        (7.5, "7.5"),
+        (float("inf"), "inf"),
+        (np.float32(7), "7"),
+        (np.int64(7), "7"),
+        (np.array([1.0, 2.5]), "1;2.5"),
+        (np.array("A"), "a"),
+        (("A ", ["b", 1.0]), "a;b;1"),
+        ({"A"}, "a"),
+        (True, "true"),
+    ],
+)
+def test_text_of_a_cell_by_its_type(value: object, text: str) -> None:
+    assert as_text(value) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rsaug.errors import InputError
 from rsaug.grid import TileGrid
 from rsaug.osm_tags import parse_hstore, parse_lanes, parse_layer, parse_length_m
 from rsaug.road_rules import SOURCES, RoadRules, default_rules, read_rules
+from rsaug.road_tags import shortened
 from rsaug.roads import WidthReport, road_surfaces
 
 ORIGIN = np.array([385_000, 6_672_000])
@@ -128,6 +130,9 @@ def test_hstore(text: str, tags: dict[str, str]) -> None:
         ({"highway": "primary", "junction": "roundabout", "oneway": "no"}, 10.0, "highway"),
         ({"highway": "primary", "dual_carriageway": "yes"}, 10.0, "highway"),
         ({"fclass": "track_grade2"}, 3.0, "highway"),
+        ({"highway": "primary", "junction": "circular"}, 8.0, "highway"),
+        ({"highway": "primary", "width": "0.5"}, 0.5, "width"),
+        ({"highway": "primary", "width": "100", "lanes": "2"}, 100.0, "width"),
     ],
 )
 def test_first_usable_rule_gives_the_width(tags: dict[str, Any], width_m: float, rule: str) -> None:
@@ -180,6 +185,15 @@ def test_what_is_no_road_is_dropped_by_reason() -> None:
     assert kept + sum(roads.report.dropped.values()) == len(rows)
 
 
+@pytest.mark.parametrize("value", ["", "no", "No", "false", "f", "0", "none", False, 0])
+def test_words_for_no(value: object) -> None:
+    tunnels: list[object] = [value, "culvert"]
+    rows = [{"highway": "service", "tunnel": tunnel} for tunnel in tunnels]
+    roads = road_surfaces(features(rows), UTM)
+    assert roads.surfaces.index.tolist() == [0]
+    assert roads.report.dropped == {"out of sight (tunnel=culvert)": 1}
+
+
 def test_report_counts_tags_that_were_of_no_use() -> None:
     rows = [
         {"highway": "primary", "width": "wide"},
@@ -199,6 +213,19 @@ def test_report_counts_tags_that_were_of_no_use() -> None:
     assert report.by_rule == {name: 6 * (name == "highway") for name in SOURCES}
 
 
+def test_up_to_twenty_values_are_named_and_long_ones_cut() -> None:
+    rows = [{"highway": "service", "width": f"w{n}"} for n in range(20)]
+    assert len(road_surfaces(features(rows), UTM).report.ignored) == 20
+    assert shortened("x" * 40) == "x" * 40
+    assert shortened("x" * 41) == "x" * 40 + "..."
+
+
+def test_report_is_in_whole_metres() -> None:
+    line = shapely.LineString([(385_000, 6_672_000), (385_100.4, 6_672_000)])
+    report = road_surfaces(features([{"width": 6, "geometry": line}]), UTM).report
+    assert report.km_by_rule["width"] == report.km_by_class["minor"] == 0.1
+
+
 def test_report_in_words() -> None:
     dropped = {f"reason {i}": i for i in range(1, 9)}
     report = WidthReport({"width": 3, "lanes": 0, "highway": 2, "default": 0}, {}, dropped)
@@ -207,7 +234,12 @@ def test_report_in_words() -> None:
         "36 left out: 8 reason 8, 7 reason 7, 6 reason 6, 5 reason 5, 4 reason 4, 3 reason 3, "
         "3 for other reasons",
     ]
-    assert report.to_dict()["dropped"] == dropped
+    assert report.to_dict() == asdict(report)
+    alike = WidthReport(
+        {"width": 1}, {"b": 1, "c": 2, "a": 1}, {}, {"d": 3}, {"e": 4.0}, {"f": 5.0}
+    )
+    assert alike.to_dict() == asdict(alike)
+    assert alike.lines()[1] == "tags not used: 2 c, 1 a, 1 b"
 
 
 def test_layer_without_a_line_is_refused() -> None:
@@ -223,6 +255,12 @@ def test_layer_without_a_road_is_refused_with_the_reasons() -> None:
         match=r"None of the 3 features is a road: 2 not a road \(highway=footway\), 1 not a road",
     ):
         road_surfaces(features(rows), UTM)
+
+
+def test_columns_that_the_rules_name_have_to_be_there(tmp_path: Path) -> None:
+    rules = rules_with(tmp_path, '[columns]\nhighway = "MTFCC"')
+    with pytest.raises(InputError, match=r"\['MTFCC'\] as the columns of 'highway'.*\['name'\]"):
+        road_surfaces(features([{"name": "a"}]), UTM, rules)
 
 
 @pytest.mark.parametrize("epsg", [32635, 3067, 3879, 3857])
@@ -277,6 +315,16 @@ def test_areas_are_surfaces_as_they_are_and_roundabouts_their_ring() -> None:
     assert roads.report.km_by_rule["highway"] == pytest.approx(0.16)
 
 
+def test_a_closed_line_is_an_area_where_tagged_so_unless_it_crosses_itself() -> None:
+    ring = square(0, 0, 10).exterior
+    eight = shapely.LineString([ring.coords[k] for k in (0, 2, 1, 3, 0)])
+    tags = {"highway": "service", "area": "yes"}
+    rows = [tags | {"geometry": line} for line in (ring, shapely.LineString(ring.coords), eight)]
+    found = road_surfaces(features(rows), UTM).surfaces.sort_index()
+    assert found["rule"].tolist() == ["area", "area", "highway"]
+    assert found.area.tolist()[:2] == [100.0, 100.0]
+
+
 def test_bridges_are_over_roads_over_tunnels_and_minor_under_major() -> None:
     rows: list[dict[str, Any]] = [
         {"highway": "motorway"},
@@ -299,6 +347,46 @@ def test_bridges_are_over_roads_over_tunnels_and_minor_under_major() -> None:
     }
     without = road_surfaces(features(rows), UTM)
     assert without.surfaces.index.tolist() == roads.surfaces.index.tolist()[1:]
+
+
+def test_levels() -> None:
+    tags = [
+        ({"layer": "50"}, 50),
+        ({"layer": "-50"}, -50),
+        ({"layer": "51"}, 0),
+        ({"layer": "-51"}, 0),
+        ({"bridge": "yes"}, 1),
+        ({"tunnel": "yes"}, -1),
+        ({"tunnel": "yes", "bridge": "yes"}, 1),
+        ({"tunnel": "yes", "layer": "0"}, 0),
+    ]
+    roads = road_surfaces(features([row for row, _ in tags]), UTM, tunnels=True)
+    assert roads.surfaces.sort_index()["level"].tolist() == [level for _, level in tags]
+    assert roads.report.ignored == {"layer out of range": 2}
+
+
+def test_lanes_from_a_half_to_255_are_counted() -> None:
+    lanes = {"0.4": 0, "0.5": 1, "1.9": 1, "28": 28, "255": 255, "256": 0}
+    rows = [{"highway": "service", "lanes": text} for text in lanes]
+    found = road_surfaces(features(rows), UTM).surfaces.sort_index()
+    assert found["lanes"].tolist() == [*lanes.values()]
+
+
+def test_lists_and_every_kind_of_nothing_in_a_column() -> None:
+    """As osmnx has them where it merges lines."""
+    cells: list[object] = [["2", "3"], None, np.nan, pd.NA, pd.NaT, ["2"]]
+    roads = road_surfaces(features([{"highway": "service", "lanes": cell} for cell in cells]), UTM)
+    assert roads.surfaces.sort_index()["lanes"].tolist() == [0, 0, 0, 0, 0, 2]
+    assert roads.report.ignored == {"lanes not understood (lanes='2;3')": 1}
+
+
+def test_every_word_for_a_direction_is_understood() -> None:
+    yes = ["yes", "true", "1", "-1", "reverse", "f", "t"]
+    no = ["no", "false", "0", "b", "reversible", "alternating"]
+    rows = [{"highway": "motorway", "oneway": word} for word in (*yes, *no, "")]
+    roads = road_surfaces(features(rows), UTM)
+    assert roads.surfaces.sort_index()["oneway"].tolist() == [True] * 7 + [False] * 6 + [True]
+    assert roads.report.ignored == {}
 
 
 def test_columns_say_class_lanes_and_direction() -> None:
@@ -339,6 +427,19 @@ def test_order_of_features_changes_nothing(data: st.DataObject) -> None:
         .equals(there.drop(columns="geometry").reset_index(drop=True))
     )
     assert shapely.equals_exact(here.geometry.to_numpy(), there.geometry.to_numpy()).all()
+
+
+def test_roads_alike_in_all_but_their_direction_or_kind_have_an_order() -> None:
+    rows = [
+        {"highway": kind, "width": "6", "geometry": line}
+        for kind in ("tertiary", "residential")
+        for line in (LINE, LINE.reverse(), LINE)
+    ]
+    for turn in (range(6), range(5, -1, -1), (2, 4, 1, 0, 5, 3), (0, 3), (3, 0), (0, 1), (1, 0)):
+        roads = road_surfaces(features([rows[k] for k in turn]), UTM)
+        kinds = roads.surfaces["highway"]
+        found = [(line.wkb, kind) for line, kind in zip(roads.lines, kinds, strict=True)]
+        assert found == sorted((rows[k]["geometry"].wkb, rows[k]["highway"]) for k in turn)
 
 
 def rules_with(tmp_path: Path, text: str) -> RoadRules:
@@ -428,6 +529,18 @@ def test_joins(tmp_path: Path) -> None:
         areas.append(roads.surfaces.geometry.iloc[0].area)
     assert areas == sorted(set(areas))
     assert areas[2] == pytest.approx(6 * 100 * 2)
+
+
+def test_mitred_bends_reach_five_half_widths(tmp_path: Path) -> None:
+    """The tip is half a width over the sine of half the angle away; a longer one is cut."""
+    rules = rules_with(tmp_path, '[defaults]\njoin = "mitre"\ncap = "flat"')
+    for sine, reach in ((1 / 4, 4), (1 / 7, 5)):
+        half = np.arcsin(sine)
+        arms = [(100 * np.cos(turn), 100 * np.sin(turn)) for turn in (half, -half)]
+        bend = shapely.LineString(np.array([arms[0], (0, 0), arms[1]]) + ORIGIN)
+        roads = road_surfaces(features([{"width": 6, "geometry": bend}]), UTM, rules)
+        corners = shapely.get_coordinates(roads.surfaces.geometry.iloc[0]) - ORIGIN
+        assert -corners[:, 0].min() == pytest.approx(3 * reach, abs=1e-6)
 
 
 @pytest.mark.parametrize("style", ["", '[defaults]\ncap = "flat"\njoin = "mitre"'])

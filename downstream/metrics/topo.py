@@ -148,4 +148,4 @@ def _most_pairs(marbles: NDArray[np.float64], holes: NDArray[np.float64], match_
         return 0
     near = KDTree(marbles).sparse_distance_matrix(KDTree(holes), match_m, output_type="coo_matrix")
     links = sparse.csr_matrix((np.ones(len(near.row)), (near.row, near.col)), shape=near.shape)
-    return int((csgraph.maximum_bipartite_matching(links, perm_type="column") >= 0).sum())
+    return int((csgraph.maximum_bipartite_matching(links) >= 0).sum())

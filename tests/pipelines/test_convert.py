@@ -29,7 +29,7 @@ from rendering.checkpoint import (
     published_state_dict,
 )
 from rendering.released import Released
-from rendering.widths import FULL, TOY
+from rendering.widths import FULL, TOY, Widths
 from safetensors.torch import load_file, save_file
 from tinyclip import write_clip, write_tokenizer
 from torch import Tensor
@@ -38,8 +38,14 @@ from rsaug.errors import InputError, OutputError
 from rsaug.pipelines.convert import convert as module
 from rsaug.pipelines.convert.checkpoint import open_checkpoint
 from rsaug.pipelines.convert.convert import convert_checkpoint
-from rsaug.pipelines.convert.keys import PREFIXES, SCHEDULE, name_map
-from rsaug.pipelines.convert.sizes import configurations
+from rsaug.pipelines.convert.keys import (
+    PREFIXES,
+    SCHEDULE,
+    component_of,
+    is_left_out,
+    name_map,
+)
+from rsaug.pipelines.convert.sizes import configurations, text_length
 from rsaug.pipelines.generate import load_generator
 from rsaug.pipelines.models import load_pipeline
 from rsaug.pipelines.presets import DEFAULT, SD15, make_pipeline
@@ -85,9 +91,10 @@ def same(a: State, b: State) -> bool:
     return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
 
 
-def full_size() -> dict[str, tuple[int, ...]]:
+def sizes(widths: Widths) -> dict[str, tuple[int, ...]]:
+    """Shapes of a published checkpoint's tensors by name."""
     with torch.device("meta"):
-        return {name: tuple(t.shape) for name, t in Released(FULL).state_dict().items()}
+        return {name: tuple(t.shape) for name, t in Released(widths).state_dict().items()}
 
 
 # Sizes and names
@@ -117,7 +124,7 @@ def test_a_preset_without_all_parts_makes_no_pipeline() -> None:
 
 
 def test_sizes_of_the_full_checkpoint_are_those_of_the_preset() -> None:
-    found = configurations(full_size())
+    found = configurations(sizes(FULL))
     defaults = {
         "control_channels": 18,
         "in_channels": 4,
@@ -141,8 +148,148 @@ def test_sizes_of_the_full_checkpoint_are_those_of_the_preset() -> None:
     assert found["metadata_embedding"] == {"embedding_dim": 320, "out_channels": 1280}
 
 
+def test_sizes_of_a_small_checkpoint() -> None:
+    found = configurations(sizes(SMALL), text_heads=4)
+    assert found["local_adapter"] == {
+        "control_channels": 18,
+        "in_channels": 4,
+        "block_out_channels": (32, 64),
+        "attention_levels": (True, False),
+        "layers_per_block": 1,
+        "cross_attention_dim": 32,
+        "stem_channels": (8, 8, 8, 8, 8),
+        "inject_channels": (8, 16),
+    }
+    expected: dict[str, dict[str, Any]] = {
+        "unet": {
+            "block_out_channels": (32, 64),
+            "layers_per_block": 1,
+            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            "cross_attention_dim": 32,
+        },
+        "vae": {
+            "block_out_channels": (32, 32),
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+            "layers_per_block": 2,
+        },
+        "text_encoder": {
+            "vocab_size": 64,
+            "hidden_size": 32,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "projection_dim": 32,
+            "bos_token_id": 62,
+            "eos_token_id": 63,
+            "pad_token_id": 63,
+        },
+    }
+    for part, numbers in expected.items():
+        assert numbers.items() <= found[part].items()
+    assert text_length(sizes(SMALL)) == 77
+
+
+def test_sizes_of_a_checkpoint_of_one_level() -> None:
+    one = replace(SMALL, channel_mult=(1,), inject=(8,), vae_mult=(1,))
+    found = configurations(sizes(one), text_heads=4)
+    for part in ("unet", "local_adapter"):
+        assert found[part]["block_out_channels"] == (32,)
+        assert found[part]["layers_per_block"] == 1
+    assert found["vae"]["block_out_channels"] == (32,)
+
+
+@pytest.mark.parametrize("heads", [None, 5])
+def test_heads_that_the_text_model_cannot_have_are_refused(heads: int | None) -> None:
+    with pytest.raises(InputError, match="attention heads the text model of 32 channels"):
+        configurations(sizes(SMALL), heads)
+
+
+NORM = "global_content_adapter.norm1.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("first_stage_model.post_quant_conv.bias", None, "is missing, without which"),
+        ("local_adapter.input_blocks.0.0.weight", (32,), r"has the shape \(32,\), without which"),
+        (NORM, (0,), r"has the shape \(0,\)\."),
+        (NORM, ((1 << 24) + 1,), r"has the shape \(16777217,\)\."),
+    ],
+)
+def test_sizes_that_tensors_do_not_tell_are_refused(
+    name: str, shape: tuple[int, ...] | None, said: str
+) -> None:
+    shapes = {n: s for n, s in sizes(SMALL).items() if n != name}
+    with pytest.raises(InputError, match=f"{name} {said}"):
+        configurations(shapes if shape is None else {**shapes, name: shape}, text_heads=4)
+
+
+def test_the_largest_size_is_taken() -> None:
+    found = configurations({**sizes(SMALL), NORM: (1 << 24,)}, text_heads=4)
+    assert found["content_adapter"]["content_dim"] == 1 << 24
+
+
+@pytest.mark.parametrize(
+    ("part", "theirs", "ours"),
+    [
+        ("unet", "input_blocks.1.0.in_layers.0", "down_blocks.0.resnets.0.norm1"),
+        ("unet", "input_blocks.9.1.norm", "down_blocks.0.attentions.8.norm"),
+        ("unet", "output_blocks.2.0.out_layers.3", "up_blocks.0.resnets.2.conv2"),
+        ("local_adapter", "input_blocks.1.0.in_layers.0", "levels.0.local.norm1"),
+        ("local_adapter", "input_blocks.3.0.in_layers.0", "levels.0.resnets.1.norm1"),
+        ("vae", "decoder.mid.attn_1.q", "decoder.mid_block.attentions.0.to_q"),
+        (
+            "vae",
+            "encoder.mid.block_2.nin_shortcut",
+            "encoder.mid_block.resnets.1.conv_shortcut",
+        ),
+        ("vae", "decoder.up.0.block.1.conv1", "decoder.up_blocks.0.resnets.1.conv1"),
+    ],
+)
+def test_names_of_a_network_of_one_level(part: str, theirs: str, ours: str) -> None:
+    name = f"{PREFIXES[part]}{theirs}.weight"
+    assert name_map(part, [name]) == {name: f"{ours}.weight"}
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("unet", "time_embed.1.weight"),
+        ("unet", "input_blocks.1.2.weight"),
+        ("unet", "input_blocks.1.0.in_layers.1.weight"),
+        ("unet", "input_blocks.12345.0.in_layers.0.weight"),
+        ("unet", "middle_block.3.in_layers.0.weight"),
+        ("unet", "label_emb.0.0.weight"),
+        ("local_adapter", "input_blocks.1.2.weight"),
+        ("local_adapter", "input_blocks.1.0.in_layers.1.weight"),
+        ("local_adapter", "zero_convs.1.1.weight"),
+        ("local_adapter", "middle_block_out.1.weight"),
+        ("local_adapter", "feature_extractor.pre_extractor.1.weight"),
+        ("local_adapter", "feature_extractor.extractors.0.1.weight"),
+        ("local_adapter", "feature_extractor.other.0.weight"),
+        ("vae", "loss.logvar"),
+        ("vae", "encoder.norm_in.weight"),
+        ("vae", "encoder.mid.block_3.conv1.weight"),
+        ("vae", "encoder.mid.attn_1.other.weight"),
+        ("vae", "encoder.down.0.attn.0.q.weight"),
+        ("metadata_embedding", "mlp_models.0.fc2.weight"),
+    ],
+)
+def test_names_that_no_rule_knows_are_left_out(part: str, name: str) -> None:
+    assert name_map(part, [PREFIXES[part] + name]) == {}
+
+
+def test_constants_belong_to_no_component() -> None:
+    for name in (*SCHEDULE, "lvlb_weights", POSITION_IDS):
+        assert is_left_out(name)
+        assert not is_left_out(f"{name}.weight")
+        assert component_of(name) == ("text_encoder" if name == POSITION_IDS else None)
+
+
 def test_names_of_the_unet_and_the_autoencoder_are_as_diffusers_converts_them() -> None:
-    shapes = full_size()
+    shapes = sizes(FULL)
     config = {"layers_per_block": 2, "class_embed_type": "identity"}
     blocks = {"down_block_types": [0] * 4, "up_block_types": [0] * 4}
     for part, convert in (
@@ -285,7 +432,7 @@ def test_no_tensor_can_be_left_out_or_renamed(data: st.DataObject) -> None:
     assert whole[name] not in renamed.values()
 
 
-NAMES = tuple(full_size())
+NAMES = tuple(sizes(FULL))
 
 
 @pytest.mark.parametrize("name", ["betas", "alphas_cumprod"])

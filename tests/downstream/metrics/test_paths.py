@@ -20,8 +20,9 @@ from rsaug.downstream.metrics import (
     connectivity,
     connectivity_counts,
     connectivity_scores,
+    paths,
 )
-from rsaug.downstream.metrics.paths import PATH_KINDS
+from rsaug.downstream.metrics.paths import PATH_KINDS, control_points, some_of
 from rsaug.errors import InputError
 
 EMPTY = RoadGraph.empty()
@@ -57,6 +58,29 @@ def test_a_detour_costs_no_more_than_a_missing_way() -> None:
     missing = RoadGraph.of([line((0, 0), (0, 500)), line((100, 500), (100, 0))])
     ends: dict[str, Any] = {"spacing_m": 5000.0, "snap_m": 1.0}
     assert apls_counts(around, STREET, **ends)[2] == apls_counts(missing, STREET, **ends)[2] == 0
+
+
+@pytest.mark.parametrize("metric", [apls, connectivity])
+def test_points_within_four_metres_are_on_the_other_graph(metric: Any) -> None:
+    for aside, expected in ((3.9, 1), (4.1, 0)):
+        assert metric(RoadGraph.of([line((0, aside), (100, aside))]), STREET) == expected
+
+
+def test_routes_shorter_than_asked_for_do_not_count() -> None:
+    # Control points at 0, 50 and 100: four routes of 50 m and two of 100 m.
+    for shortest, routes in ((0.0, 6), (50.0, 6), (50.1, 2), (100.1, 0)):
+        assert apls_counts(STREET, STREET, min_path_m=shortest).tolist() == [routes] * 4
+
+
+@pytest.mark.parametrize("metric", [apls_counts, connectivity_counts])
+def test_how_many_routes_are_held_at_once_changes_nothing(
+    metric: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, true = town(12, 5)
+    whole = metric(found, true)
+    for held in (1, 100):
+        monkeypatch.setattr(paths, "_ROUTES_AT_ONCE", held)
+        np.testing.assert_allclose(metric(found, true), whole)
 
 
 def test_points_that_snap_to_one_place_are_all_kept() -> None:
@@ -124,6 +148,25 @@ def test_a_sample_is_that_of_its_seed() -> None:
     assert np.mean(scores) == pytest.approx(apls(found, true), abs=0.05)
 
 
+@pytest.mark.parametrize("metric", [apls_counts, connectivity_counts])
+def test_without_a_seed_it_is_0(metric: Any) -> None:
+    found, true = town(30, 1)
+    few = metric(found, true, max_points=15)
+    np.testing.assert_array_equal(few, metric(found, true, max_points=15, seed=0))
+    assert not np.array_equal(few, metric(found, true, max_points=15, seed=1))
+
+
+def test_a_sample_has_points_once_and_in_their_order() -> None:
+    points = control_points(town(12, 5)[1])
+    places = [*zip(points.edge.tolist(), points.along_m.tolist(), strict=True)]
+    for most in (2, len(places) - 1, len(places), None):
+        few = some_of(points, most, 3)
+        rows = [places.index(own) for own in zip(few.edge, few.along_m, strict=True)]
+        assert rows == sorted(set(rows))
+        assert len(rows) == (most or len(places))
+    assert apls_counts(STREET, STREET, max_points=2).tolist() == [2] * 4
+
+
 def test_paths_by_what_became_of_them() -> None:
     true = RoadGraph.of(
         [line((0, 0), (100, 0)), line((0, 0), (-100, 0)), line((0, 0), (0, 100)), *far_road()]
@@ -142,6 +185,23 @@ def test_paths_by_what_became_of_them() -> None:
     assert back.tolist() == [1, 1, 0, 0]
 
 
+def test_a_way_is_correct_where_it_differs_by_no_more_than_the_tolerance() -> None:
+    # As long, 4 % longer and 6 % longer.
+    kinds = [connectivity_counts(detour(aside), STREET).argmax() for aside in (0, 2, 3)]
+    assert [PATH_KINDS[kind] for kind in kinds] == ["correct", "correct", "too_long"]
+    for found, true in ((detour(25), STREET), (STREET, detour(50))):
+        assert connectivity_counts(found, true, tolerance=0.5).tolist() == [1, 0, 0, 0]
+    assert connectivity_counts(STREET, STREET, tolerance=0).tolist() == [1, 0, 0, 0]
+    # Connected it is however long.
+    assert connectivity_counts(detour(50), STREET).tolist() == [0, 0, 1, 0]
+    assert connectivity(detour(50), STREET) == 1
+
+
+def detour(aside_m: float) -> RoadGraph:
+    """The street by another way, longer by twice as much."""
+    return RoadGraph.of([line((0, 0), (0, aside_m), (100, aside_m), (100, 0))])
+
+
 def far_road() -> list[Any]:
     """A road that is connected with nothing."""
     return [line((1000, 0), (1100, 0))]
@@ -154,6 +214,15 @@ def test_routes_between_junctions_alone() -> None:
     assert 0 < counts.sum() <= junctions * (junctions - 1) / 2
     assert counts.sum() == counts[0]
     assert np.isnan(connectivity(STREET, STREET, between="junctions"))
+
+
+def test_junctions_join_three_roads_and_a_bend_is_none() -> None:
+    streets = [line((x, 0), (x + 50, 0)) for x in (0, 50, 100)]
+    tree = RoadGraph.of([*streets, *(line((x, 0), (x, 70)) for x in (50, 100))])
+    assert connectivity_counts(tree, tree, between="junctions").tolist() == [1, 0, 0, 0]
+    assert connectivity_counts(tree, tree).tolist() == [6 * 5 / 2, 0, 0, 0]
+    bend = RoadGraph.of([line((0, 0), (50, 0)), line((50, 0), (50, 50))])
+    assert connectivity_counts(bend, bend).tolist() == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,34 @@ def test_half_a_street_and_a_street_too_many() -> None:
     assert precision == pytest.approx(33 / 63, abs=0.02)
 
 
+@pytest.mark.parametrize("aside", [9.9, 10.1])
+def test_defaults_are_as_published(aside: float) -> None:
+    """Seeds each 50 m, holes each 5 m as far as 300 m, found by marbles up to 10 m away."""
+    road, beside = (RoadGraph.of([line((0, y), (700, y))]) for y in (0, aside))
+    holes = sum(1 + min(x, 300) // 5 + min(700 - x, 300) // 5 for x in range(0, 701, 50))
+    found = holes if aside < 10 else 0
+    assert topo_counts(beside, road).tolist() == [found, found, found, holes]
+
+
+def test_two_ways_meet_inside_an_edge() -> None:
+    # 100 m one way and 160 m the other: they meet 130 m along the longer one.
+    ring = RoadGraph.of(
+        [line((0, 0), (100, 0)), line((0, 0), (0, 30), (100, 30), (100, 0))],
+    )
+    first = int(np.argmin(ring.length_m))
+    places = ring.points(walked(ring, Places(np.array([first]), np.array([0.0])), 300, 30))
+    shorter = [(0, 0), (30, 0), (60, 0), (90, 0)]
+    # The last is 100 and 20 m away, by the shorter way.
+    longer = [(0, 30), (30, 30), (60, 30), (90, 30), (100, 20)]
+    np.testing.assert_allclose(sorted(places.round(6).tolist()), sorted(shorter + longer))
+
+
+def test_a_walk_ends_inside_an_edge() -> None:
+    street = RoadGraph.of([line((0, 0), (80.5, 0))])
+    places = walked(street, Places(np.array([0]), np.array([40.25])), 40, 10)
+    assert sorted(places.along_m) == pytest.approx([40.25 + at for at in range(-40, 41, 10)])
+
+
 def test_it_is_1_of_a_graph_and_itself_and_does_not_turn() -> None:
     found, true = town(16, 8)
     assert relaxed_scores(topo_counts(true, true)).tolist() == [1, 1, 1]
@@ -85,8 +113,12 @@ def test_fewer_seeds_are_a_sample() -> None:
     few = topo_counts(found, true, max_seeds=3, seed=1, **WALK)
     assert (few < topo_counts(found, true, **WALK)).all()
     np.testing.assert_array_equal(few, topo_counts(found, true, max_seeds=3, seed=1, **WALK))
+    unsaid = topo_counts(found, true, max_seeds=3, **WALK)
+    np.testing.assert_array_equal(unsaid, topo_counts(found, true, max_seeds=3, seed=0, **WALK))
+    assert not np.array_equal(unsaid, few)
 
 
-def test_numbers_out_of_range_are_refused() -> None:
-    with pytest.raises(InputError, match="interval_m must be a positive"):
-        topo_counts(RoadGraph.empty(), RoadGraph.empty(), interval_m=0)
+@pytest.mark.parametrize("name", ["radius_m", "interval_m", "match_m", "spacing_m"])
+def test_numbers_out_of_range_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} must be a positive"):
+        topo_counts(RoadGraph.empty(), RoadGraph.empty(), **{name: 0})
