@@ -13,7 +13,7 @@ DEMO := demo-out
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model test lint types tests core lowest newest constraints clean
+.PHONY: help demo model test lint types tests coverage core lowest newest constraints clean
 
 help:
 	@echo "make demo         synthetic tiles for $(HELSINKI), in $(DEMO)/"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint         ruff alone"
 	@echo "make types        mypy alone"
 	@echo "make tests        pytest alone"
+	@echo "make coverage     pytest, and the lines that no test runs, as pages in build/coverage"
 	@echo "make core         the tests of the core, installed without any extra, in build/core"
 	@echo "make lowest       the tests on the oldest versions that will do, in build/lowest"
 	@echo "make newest       the tests on the newest versions that there are, in build/newest"
@@ -37,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/rsaug synth --roads $(HELSINKI)/roads.geojson --landcover $(HELSINKI)/landcover.geojson \
 		--buildings $(HELSINKI)/buildings.geojson --limit 12 --out $(DEMO)
-	@echo "Look at $(DEMO)/images and $(DEMO)/masks, in QGIS for instance;" \
+	@echo "Look at $(DEMO)/images and $(DEMO)/masks, in QGIS for instance, or at $(BIN)/rsaug report $(DEMO);" \
 		"$(DEMO)/run.json says how they were made."
 
 # Each step goes on where it was interrupted; $(RUNS)/pack is made once. STEPS=2 is to see it run.
@@ -72,6 +73,11 @@ types: $(INSTALLED)
 # A process a core, each with one thread; a file's tests stay together and share their fixtures.
 tests: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+# COVERAGE_CORE=sysmon, from Python 3.12 on, costs little time.
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term \
+		--cov-report=html:build/coverage
 
 # Each with a virtual environment of its own of some gigabytes; see docs/development.md.
 core lowest newest:

@@ -1,4 +1,4 @@
-"""Folders that tests read."""
+"""Folders that tests read, and how hypothesis goes about them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine takes longer; hypothesis has a limit of 200 ms an example by itself.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from painter import Painter, write_roads
+from painter import Painter, write_roads, write_wood
 from test_synthesis import make, options
 from test_workshop import Choosy
 
+from rsaug.conditioning import make_conditions_plan, write_conditions
+from rsaug.conditions.road_channels import CHANNELS
 from rsaug.errors import InputError
 from rsaug.estimate import estimate
+from rsaug.options import ConditionsOptions
 from rsaug.status import read_status
 from rsaug.synthesis import make_plan
 
@@ -55,9 +58,41 @@ def test_what_is_missing_broken_and_failed_is_told(roads: Path, tmp_path: Path) 
     assert f"failed: {tiles[2].name}: no paint is left" in text
 
 
+def test_control_maps_without_images_are_told_of(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ConditionsOptions(
+        roads=str(write_roads(tmp_path / "streets.gpkg")),
+        landcover=str(write_wood(tmp_path / "wood.gpkg")),
+        channels=",".join(channel.name for channel in CHANNELS),
+        labels="buildings-roads",
+        gsd=0.5,
+        tile_size=128,
+        out=str(out),
+    )
+    write_conditions(make_conditions_plan(asked))
+    found = read_status(out, time.time())
+    assert (found.command, found.model) == ("conditions", None)
+    assert (found.images, found.complete, found.missing) == (12, 12, 0)
+    assert found.bytes == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    (first, *_) = sorted((out / "items").iterdir())
+    first.unlink()
+    text = read_status(out, time.time() + 7200).to_text()
+    assert text.startswith(f"{out}: 11 of 12 tiles are complete, 1 are missing\nrsaug conditions, ")
+    assert "the last tile was written 2 h" in text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "has no run.json"), ("{", "no record"), ('{"images": 3}', "no record")],
+    [
+        (None, "has no run.json"),
+        ("{", "no record"),
+        ("[3]", "no record"),
+        ('{"images": 3}', "no record of rsaug synth or conditions: it has no 'created'"),
+        ('{"created": "today"}', "it has no 'tiles'"),
+        ('{"created": "today", "tiles": [3]}', "no record of rsaug synth or conditions: "),
+        ('{"created": "today", "images": 1, "generator": []}', "no record of rsaug synth or"),
+        ('{"command": "restyle", "images": []}', "a run of rsaug restyle, .*; rsaug report /"),
+    ],
 )
 def test_another_folder_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

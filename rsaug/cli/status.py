@@ -12,7 +12,10 @@ from rsaug.cli.layer_options import Json
 
 
 def status(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder of a run of rsaug synth.")],
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="Folder of a run of rsaug synth or rsaug conditions."),
+    ],
     as_json: Json = False,
 ) -> None:
     """Say how far a run is: what is complete, missing, broken or failed, and how long it takes.
@@ -28,7 +31,7 @@ def status(
 
     where = place(folder)
     if isinstance(where, Path) and where.is_file():
-        raise InputError(f"{folder} is a file; name the folder of a run of rsaug synth.")
+        raise InputError(f"{folder} is a file; name the folder of a run.")
     found = read_status(where, time.time())
     if as_json:
         messages.write_json(found.to_dict())
