@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from rsaug.errors import InputError
 from rsaug.optional import require
 from rsaug.pipelines.acceleration import Acceleration, accelerate_pipeline
-from rsaug.pipelines.folders import read_index
+from rsaug.pipelines.folders import read_index, read_json
 from rsaug.pipelines.hub import fetch, is_hub_id
 from rsaug.pipelines.pipeline import CRSDiffPipeline
 
@@ -21,6 +22,7 @@ DEFAULT_MODEL = Path(__file__).parent / "weights" / "default"
 
 _TRUSTED_LIBRARIES = ("diffusers", "transformers", "rsaug.pipelines.")
 _LIST_SETTINGS = ("trained_controls",)
+_MOST_TIME_STEPS = 100_000
 # Networks are built by what their configurations say, of any type and size.
 _UNLOADABLE = (
     ArithmeticError,
@@ -76,6 +78,7 @@ def load_pipeline(
     if "transformers" in libraries:
         require("transformers", extra="sd15")
     try:
+        _check_configs(folder)
         pipe: CRSDiffPipeline = CRSDiffPipeline.from_pretrained(
             folder, use_safetensors=True, low_cpu_mem_usage=is_accelerate_available()
         )
@@ -87,6 +90,44 @@ def load_pipeline(
     return pipe
 
 
+def _check_configs(folder: Path) -> None:
+    """Refuse configurations that are no objects, or of which nothing could be built in time.
+
+    Diffusers takes a text in the place of a configuration for the name of one on the hub, and
+    builds as many layers and time steps as it is told, however long that takes.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    for path in sorted(folder.glob("*/*config.json")):
+        config = read_json(path)
+        said = [value for name, value in config.items() if "layers" in name]
+        most = max((number for value in said for number in _whole_numbers(value)), default=0)
+        if most > len(_weights(path.parent)):
+            raise ValueError(f"{path.parent.name} has {most} layers, and fewer weights")
+        steps = max(_whole_numbers(config.get("num_train_timesteps")), default=0)
+        if steps > _MOST_TIME_STEPS:
+            raise ValueError(f"{path.parent.name} has {steps} time steps")
+
+
+def _whole_numbers(value: object) -> Iterator[int]:
+    """The numbers in lists of a configuration, however deep."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _whole_numbers(part)
+    elif isinstance(value, int):
+        yield value
+
+
+def _weights(folder: Path) -> set[str]:
+    """Names of the tensors of a network."""
+    found: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            found.update(file.keys())
+    return found
+
+
 def _check_weights(folder: Path, pipe: CRSDiffPipeline) -> None:
     """Refuse a network of which not all weights are in its files.
 
@@ -95,11 +136,7 @@ def _check_weights(folder: Path, pipe: CRSDiffPipeline) -> None:
     for name, part in pipe.components.items():
         if not isinstance(part, ModelMixin):
             continue
-        lacking = {*part.state_dict()}
-        for path in (folder / name).glob("*.safetensors"):
-            with safe_open(path, framework="pt") as file:
-                lacking.difference_update(file.keys())
-        if lacking:
+        if lacking := {*part.state_dict()} - _weights(folder / name):
             raise InputError(
                 f"The model in {folder} cannot be loaded: {len(lacking)} of the weights of {name} "
                 f"are not there, {min(lacking)} for one."

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsaug.storage import AnyPath, read
@@ -22,12 +23,21 @@ def read_manifest(path: AnyPath, columns: Sequence[str]) -> pd.DataFrame:
         ValueError: if it is no table, is one of too many rows, or lacks a column.
     """
     content = io.BytesIO(read(path))
-    with pq.ParquetFile(content) as file:
-        rows = file.metadata.num_rows
-        if rows > MOST_ROWS:
-            raise ValueError(f"it has {rows} rows, and a run has at most {MOST_ROWS} images")
-        lacking = sorted({*columns} - {*file.schema_arrow.names})
-        if lacking:
-            raise ValueError(f"it has no column {lacking[0]!r}")
-    content.seek(0)
-    return pd.read_parquet(content, columns=[*columns])
+    try:
+        with pq.ParquetFile(content) as file:
+            _check(file, columns)
+            # Text that is none would be an error of whoever looks at it.
+            file.read(columns=[*columns]).validate(full=True)
+        content.seek(0)
+        return pd.read_parquet(content, columns=[*columns])
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _check(file: pq.ParquetFile, columns: Sequence[str]) -> None:
+    rows = file.metadata.num_rows
+    if rows > MOST_ROWS:
+        raise ValueError(f"it has {rows} rows, and a run has at most {MOST_ROWS} images")
+    lacking = sorted({*columns} - {*file.schema_arrow.names})
+    if lacking:
+        raise ValueError(f"it has no column {lacking[0]!r}")

@@ -8,10 +8,11 @@ for, if that is one of a few, and nothing is read that lies beside it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import rasterio
 import rasterio.errors
@@ -62,9 +63,9 @@ def opened(
         with rasterio.Env(**ALONE):
             if options:
                 # An overview is looked for when it is opened, wherever the file says that it lies.
-                with rasterio.open(path, driver=driver) as src:
+                with _dataset(rasterio.open, fp=path, driver=driver) as src:
                     check_alone(src)
-            with rasterio.open(path, driver=driver, **options) as src:
+            with _dataset(rasterio.open, fp=path, driver=driver, **options) as src:
                 check_alone(src)
                 yield src
         return
@@ -75,10 +76,18 @@ def opened(
     with (
         rasterio.Env(**ALONE),
         MemoryFile(content) as memory,
-        memory.open(driver=driver, **options) as src,
+        _dataset(memory.open, driver=driver, **options) as src,
     ):
         check_alone(src)
         yield src
+
+
+def _dataset(open_: Callable[..., rasterio.DatasetReader], **asked: Any) -> rasterio.DatasetReader:
+    """What is opened; a CRS that cannot be read is an error of the file like any other."""
+    try:
+        return open_(**asked)
+    except rasterio.errors.CRSError as error:
+        raise rasterio.errors.RasterioIOError("its CRS cannot be read") from error
 
 
 def check_alone(src: rasterio.DatasetReader) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -162,7 +163,7 @@ def _of_the_run(folder: RunFolder, listed: list[str]) -> Iterator[Finding]:
         yield Finding("collection.json", f"does not list {_some(strange)}")
     try:
         rows = pq.read_metadata(io.BytesIO(read(folder.manifest))).num_rows
-    except (OSError, ValueError):
+    except (OSError, ValueError, pa.ArrowException):
         yield Finding("manifest.parquet", "cannot be read")
         return
     if rows != len(listed):
@@ -173,7 +174,7 @@ def _problems(folder: RunFolder, name: str, weights: str, marks: MarkCheck) -> I
     """What is wrong with an item and its files."""
     try:
         item = parse_json(read(folder.item(name)))
-        properties, assets = item["properties"], item["assets"]
+        properties, assets = dict(item["properties"]), item["assets"]
         hrefs = {what: str(assets[what]["href"]) for what in ("image", "mask", "conditions")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield f"its item cannot be read ({error!r})"

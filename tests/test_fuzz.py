@@ -26,8 +26,6 @@ NEEDS = {
 
 FREQUENT = {"osm-values": 400, "options": 200, "mix": 60, "record": 60, "pack": 60, "features": 60}
 SELDOM = 4
-SLOW = {"crs", "model-folder", "model-load", "osm-pbf"}
-"""An input takes a tenth of a second or more, or its seeds do."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +35,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", sorted({*all_targets()} - SLOW))
+@pytest.mark.parametrize("name", sorted(all_targets()))
 def test_nothing_but_our_own_errors_is_raised(name: str, tmp_path: Path) -> None:
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)

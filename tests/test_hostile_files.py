@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import io
 import json
 import os
+import re
 import socket
 import threading
 import zipfile
@@ -335,6 +337,30 @@ def test_images_that_lie_nowhere_are_told(tmp_path: Path) -> None:
         to_lonlat(CRS_OF.from_wkt(mars.to_wkt()))
 
 
+def test_a_raster_whose_crs_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A projection of Erdas Imagine without its map, of which no CRS can be made."""
+    path = tmp_path / "image.img"
+    profile = {"driver": "HFA", "width": 64, "height": 64, "count": 3, "dtype": "uint8"}
+    place = {"crs": "EPSG:32635", "transform": Affine(0.5, 0, WEST, 0, -0.5, NORTH)}
+    with rasterio.open(path, "w", **profile, **place) as dst:
+        dst.write(np.zeros((3, 64, 64), dtype=np.uint8))
+    content = bytearray(path.read_bytes())
+    name = content.index(b"Map_Info\0")
+    # Where an entry's data lie stands eight bytes before its name.
+    content[name - 8 : name - 4] = bytes(4)
+    path.write_bytes(content)
+    for reader in (
+        read_rgb,
+        raster_info,
+        Tile.from_raster,
+        Photo.open,
+        read_stack,
+        read_provenance,
+    ):
+        with pytest.raises(InputError, match="CRS cannot be read"):
+            reader(path)
+
+
 def test_tags_of_another_encoding_are_left_out(tmp_path: Path) -> None:
     """Older programs write names in Latin-1; GDAL hands them on as they are."""
     path = tmp_path / "image.tif"
@@ -433,6 +459,31 @@ def test_a_manifest_that_grows_is_refused(tmp_path: Path) -> None:
         read_manifest(path, ["id"])
     with pytest.raises(ValueError, match="no column 'b'"):
         read_manifest(_small(tmp_path), ["b"])
+
+
+def test_a_manifest_of_another_type_is_told(copy: Path) -> None:
+    """Whole numbers of 127 bits in the schema that Arrow keeps in the file."""
+    path = copy / "manifest.parquet"
+    pd.DataFrame({"id": np.zeros(1, dtype=np.int16)}).to_parquet(path)
+    content = path.read_bytes()
+    found = re.search(rb"ARROW:schema.{1,4}?([A-Za-z0-9+/]{40,}=*)", content, re.DOTALL)
+    assert found is not None
+    schema = bytearray(base64.b64decode(found[1]))
+    schema[schema.rindex(b"\x10\0\0\0")] = 127
+    path.write_bytes(content.replace(found[1], base64.b64encode(schema)))
+    with pytest.raises(ValueError, match="64 bits"):
+        read_manifest(path, ["id"])
+    assert ("manifest.parquet", "cannot be read") in {
+        (finding.item, finding.problem) for finding in verify(copy).findings
+    }
+
+
+def test_a_manifest_with_bytes_that_are_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    pd.DataFrame({"id": ["r1_c2"]}).to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"r1_c2", b"r1\xfec2"))
+    with pytest.raises(ValueError, match="UTF8"):
+        read_manifest(path, ["id"])
 
 
 def _small(folder: Path) -> Path:

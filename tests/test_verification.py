@@ -157,6 +157,12 @@ def lead_out(out: Path, name: str) -> None:
     (out / f"items/{name}.json").write_text(json.dumps(item))
 
 
+def say_nothing(out: Path, name: str) -> None:
+    """Text in the place of an item's properties."""
+    item = json.loads((out / f"items/{name}.json").read_text())
+    (out / f"items/{name}.json").write_text(json.dumps({**item, "properties": "none"}))
+
+
 @pytest.mark.parametrize(
     ("deed", "problem"),
     [
@@ -173,6 +179,7 @@ def lead_out(out: Path, name: str) -> None:
         (hold_out, "puts a synthetic image into 'validate'"),
         (miscount, "mask: has other numbers of pixels than its item says"),
         (lead_out, "which lies outside of the run"),
+        (say_nothing, "item cannot be read"),
     ],
 )
 def test_what_was_done_to_an_image_is_found(out: Path, deed: Deed, problem: str) -> None:

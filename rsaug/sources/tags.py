@@ -141,13 +141,20 @@ def unfold(frame: gpd.GeoDataFrame, keys: Sequence[str], bag: str | None) -> gpd
     rows = [_tags(value) for value in frame[bag]]
     frame = frame.drop(columns=bag)
     text = pd.Series(["text"]).dtype
+
+    used = {key for row in rows for key in row}
+
+    def column_of(values: list[str | None]) -> pd.Series:
+        return pd.Series(values, index=frame.index, dtype=object).astype(text)
+
+    # Most keys are in no row, and their columns are one and the same.
+    unused = column_of([None] * len(rows))
     new: dict[str, pd.Series] = {}
     for key in keys:
-        values = [row.get(key) for row in rows]
-        column = pd.Series(values, index=frame.index, dtype=object).astype(text)
+        column = column_of([row.get(key) for row in rows]) if key in used else unused
         if key not in frame:
             new[key] = column
-        elif frame[key].dtype == text and key != frame.geometry.name:
+        elif column is not unused and frame[key].dtype == text and key != frame.geometry.name:
             frame[key] = frame[key].where(frame[key].notna(), column)
     return frame if not new else frame.join(pd.DataFrame(new, index=frame.index))
 

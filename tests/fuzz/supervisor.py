@@ -110,7 +110,10 @@ def _batch(
     command = [sys.executable, "-m", "fuzz.worker", target.name, str(seed), str(first), str(end)]
     with (folder / "stderr.txt").open("w") as stderr:
         process = subprocess.Popen(
-            [*command, str(folder)], stdout=subprocess.DEVNULL, stderr=stderr, env=_environment()
+            [*command, str(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=_environment(folder),
         )
         ended = _watched(process, target, folder)
     for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines():
@@ -129,10 +132,11 @@ def _batch(
     return int(number) + 1
 
 
-def _environment() -> dict[str, str]:
-    """That of this process, in which the targets are found."""
+def _environment(folder: Path) -> dict[str, str]:
+    """That of this process, in which the targets are found and temporary files lie in a folder."""
     places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    paths = os.pathsep.join(filter(None, places))
+    return {**os.environ, "PYTHONPATH": paths, "TMPDIR": str(folder)}
 
 
 def _watched(process: subprocess.Popen[bytes], target: Target, folder: Path) -> str | None:

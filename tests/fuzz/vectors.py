@@ -21,6 +21,15 @@ def _change_start(rng: random.Random, content: bytes) -> bytes:
     return content[:keep] + mutated_bytes(rng, content[keep:])
 
 
+def _change_extract(rng: random.Random, content: bytes) -> bytes:
+    """An extract of which a block is changed and packed again, or whose bytes are others."""
+    from fuzz.pbf import extract
+
+    if rng.random() < 0.3:
+        return _change_start(rng, content)
+    return extract(change=lambda block: mutated_bytes(rng, block) if rng.random() < 0.8 else block)
+
+
 def _layers(folder: Path, suffix: str) -> list[Sample]:
     """Layers of roads and of areas, as geopandas writes them in a format."""
     import geopandas as gpd
@@ -106,8 +115,10 @@ def _prepare(
 
 
 def _target(name: str, what: str, suffix: str, make: Callable[[Path], list[Sample]]) -> Target:
-    changes = BYTES if suffix == ".geojson" else {"*": _change_start}
-    return Target(name, what, partial(_prepare, make, suffix), changes)
+    changes = {".geojson": BYTES, ".osm.pbf": {"*": _change_extract}}
+    return Target(
+        name, what, partial(_prepare, make, suffix), changes.get(suffix, {"*": _change_start})
+    )
 
 
 def _written(name: str, what: str, suffix: str) -> Target:
