@@ -10,7 +10,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -42,14 +42,18 @@ class Lanes:
         """``function`` of a pipeline and each item, in the order of the items.
 
         Raises:
-            Exception: whatever ``function`` raises first; the others are waited for.
+            Exception: what ``function`` raises, for the first such item; none is at work any more.
         """
         running = [self._threads.submit(self._run, function, item) for item in items]
         try:
             return [future.result() for future in running]
-        finally:
+        except BaseException as error:
             for future in running:
                 future.cancel()
+            if isinstance(error, Exception):
+                # Whoever tries again needs the memory that these still hold.
+                wait(running)
+            raise
 
     def _run(self, function: Callable[[CRSDiffPipeline, T], R], item: T) -> R:
         if not hasattr(self._own, "pipe"):

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 from painter import Painter, contents, write_roads, write_wood
 from rasterio.features import rasterize
+from uncounted import uncounted
 
 from rsaug.errors import InputError, OutputError
 from rsaug.folder import RunFolder
@@ -334,6 +335,7 @@ def test_a_full_disk_ends_the_run_and_spoils_nothing(roads: Path, tmp_path: Path
     done = subprocess.run(
         [sys.executable, "-c", FULL, whole / "run.json", full],
         cwd=Path(__file__).parent,
+        env=uncounted(),
         capture_output=True,
         text=True,
         check=False,

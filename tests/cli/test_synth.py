@@ -16,6 +16,7 @@ import pytest
 from painter import contents, write_roads, write_wood
 from shapely.geometry import Point, box
 from typer.testing import CliRunner, Result
+from uncounted import uncounted
 
 from rsaug.cli import app
 from rsaug.raster import read_rgb
@@ -273,7 +274,7 @@ def start(model: Path, folder: Path, *options: str, before: str = "") -> subproc
     hear = "signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"import signal, sys\n{hear}\n{before}\nfrom rsaug.cli import main\nmain()"
     command = [sys.executable, "-c", code, "synth", "--model", str(model), *SMALL, *options]
-    environment = {**os.environ, "COLUMNS": "200"}
+    environment = {**(uncounted() if before else os.environ), "COLUMNS": "200"}
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True)
 
 
