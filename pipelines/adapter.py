@@ -289,11 +289,12 @@ class LocalAdapter(ModelMixin, ConfigMixin):
         for k, width in enumerate(widths):
             before = widths[max(k - 1, 0)]
             last = k + 1 == len(widths)
+            attending = layers_per_block if attention_levels[k] else 0
             self.levels.append(
                 AdapterLevel(
                     LocalResBlock(before, width, inject_channels[k], temb, norm_num_groups),
                     [resblock(width, width) for _ in range(layers_per_block - 1)],
-                    [transformer(width) for _ in range(layers_per_block * attention_levels[k])],
+                    [transformer(width) for _ in range(attending)],
                     None if last else Downsample2D(width, True, out_channels=width, name="op"),
                 )
             )

@@ -55,6 +55,12 @@ def test_weights_that_are_not_there_are_not_random_numbers(
         load_pipeline(copy, CPU)
 
 
+def test_a_number_in_the_place_of_a_truth_is_no_number_of_layers(copy: Path) -> None:
+    """It was one, so a damaged configuration had two billion of them built."""
+    change(copy / "local_adapter/config.json", attention_levels=[False, 2**31])
+    load_pipeline(copy, CPU)
+
+
 @pytest.mark.parametrize(
     ("part", "values"),
     [
