@@ -27,10 +27,10 @@ The work grows with the square, and what a tile of kilometres looks like is not 
 class RescaledGenerator:
     """Tiles at a GSD that the model has not seen, by way of one that it has.
 
-    Roads that are a few pixels wide and houses of a hand's breadth are nothing that a model of
-    finer imagery can draw. So the control maps are enlarged, the image is made at the model's GSD
-    and averaged over the pixels that were asked for. The image made is the nearest multiple of
-    what the networks can take, so its scale is off by some percent.
+    Roads and houses of a few pixels are nothing that a model of finer imagery can draw. So the
+    control maps are enlarged, the image is made at the model's GSD and averaged over the pixels
+    that were asked for. Its sides are the nearest multiple of what the networks take, so its scale
+    is off by some percent.
 
     Args:
         generator: the model with its settings.
@@ -98,8 +98,8 @@ def rescaled(
 ) -> CRSDiffGenerator | RescaledGenerator:
     """A generator for tiles of ``tile_size`` pixels of ``gsd_m`` metres: the same, or rescaled.
 
-    It is the same where the model was not told the GSD of its images, knows this one, or knows
-    none as fine; up to `LARGEST_FACTOR`.
+    It is the same where the model was not told the GSD of its images, where ``gsd_m`` is no
+    larger than one it knows, and where it is more than `LARGEST_FACTOR` times as large.
     """
     limits = generator.pipe.metadata_embedding.config.ranges[FIELDS.index("gsd")]
     if limits is None or not 1 < gsd_m / limits[1] <= LARGEST_FACTOR:

@@ -232,6 +232,24 @@ class RunFolder:
         """How many items there are besides these."""
         return len({*self.item_names()} - {*names})
 
+    def read_record(self) -> dict[str, Any]:
+        """What the record says, of which nothing is checked; empty where it is no JSON object.
+
+        Raises:
+            InputError: if there is none, or it cannot be read.
+        """
+        try:
+            content = parse_json(read(self.record))
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.root} has no run.json, so it is not the folder of a run."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.record} is no record of a run: it cannot be read as a record ({error})."
+            ) from error
+        return content if isinstance(content, dict) else {}
+
     def _read_item(self, item: str) -> dict[str, Any]:
         """Content of an item; empty where there is none that can be read."""
         try:

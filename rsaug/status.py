@@ -9,10 +9,9 @@ from typing import Any, Literal
 from rsaug.conditions.road_channels import CHANNELS
 from rsaug.errors import InputError
 from rsaug.folder import ROOMS, RunFolder
-from rsaug.jsontext import parse_json
 from rsaug.progress import in_words
 from rsaug.quarantine import Failure, failures
-from rsaug.storage import AnyPath, entries, read
+from rsaug.storage import AnyPath, entries
 
 _RATE_OF = 50
 """The speed is that of so many images, the last ones."""
@@ -123,7 +122,7 @@ class _Asked:
 
 
 def _asked(folder: RunFolder) -> _Asked:
-    record = _record(folder)
+    record = folder.read_record()
     command = record.get("command")
     if command is not None:
         raise InputError(
@@ -141,20 +140,6 @@ def _asked(folder: RunFolder) -> _Asked:
     except (OverflowError, ValueError, TypeError, AttributeError) as error:
         problem = str(error)
     raise InputError(f"{folder.record} is no record of rsaug synth or conditions: {problem}.")
-
-
-def _record(folder: RunFolder) -> dict[str, Any]:
-    try:
-        record = parse_json(read(folder.record))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder.root} has no run.json, so it is not the folder of a run."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder.record} is no record of a run ({error}).") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{folder.record} is no record of a run.")
-    return record
 
 
 def _sizes(root: AnyPath) -> Iterator[int]:

@@ -128,7 +128,9 @@ def read_run(where: AnyPath | str) -> Run:
             ``restyle``, ``inpaint`` or ``upscale``.
     """
     folder = RunFolder(place(where))
-    record = _record(folder)
+    record = folder.read_record()
+    if not isinstance(record.get("options"), dict):
+        raise InputError(f"{folder.record} is no record of a run: it has no 'options'.")
     kind = _kind(folder, record)
     try:
         pieces, unreadable = _edited(folder, record) if kind in EDITS else _items(folder)
@@ -166,20 +168,6 @@ def counts(content: Mapping[str, Any], name: str) -> dict[str, float]:
     """Numbers above 0 by name, of a mapping in a mapping; what is none is left out."""
     found = ((str(key), number(value)) for key, value in mapping(content, name).items())
     return {key: value for key, value in found if value is not None and value > 0}
-
-
-def _record(folder: RunFolder) -> Mapping[str, Any]:
-    try:
-        record = parse_json(read(folder.record))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder.root} has no run.json, so it is not the folder of a run."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder.record} cannot be read as a record ({error}).") from error
-    if not isinstance(record, dict) or not isinstance(record.get("options"), dict):
-        raise InputError(f"{folder.record} is no record of a run: it has no 'options'.")
-    return record
 
 
 def _kind(folder: RunFolder, record: Mapping[str, Any]) -> Kind:
